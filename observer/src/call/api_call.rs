@@ -1,0 +1,222 @@
+//! One API call, as everything right of `call` sees it. A field that is not known is `None`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::discover::Process;
+use crate::stream::{ConnId, Tls};
+
+/// Which end of the connection was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The request came in.
+    Server,
+    /// The request went out.
+    Client,
+}
+
+impl Role {
+    /// The word used in JSON, metrics and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// The protocol that carried the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 (RFC 1945).
+    Http10,
+    /// HTTP/1.1 (RFC 9112).
+    Http11,
+}
+
+impl Protocol {
+    /// The word used in JSON, metrics and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "http/1.0",
+            Self::Http11 => "http/1.1",
+        }
+    }
+}
+
+/// What was odd about a call. In JSON as `flags`, a list of these words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Flag {
+    /// The request ended early: connection closed or bytes lost inside it.
+    RequestCut,
+    /// The response ended early.
+    ResponseCut,
+    /// No response was seen before the connection ended.
+    NoResponse,
+    /// Bytes inside this call were not captured; sizes are still exact.
+    Gap,
+    /// The connection was joined midway, this call may not be its first.
+    Joined,
+    /// The connection left HTTP with this call (Upgrade or CONNECT).
+    Upgrade,
+    /// Both `Content-Length` and `Transfer-Encoding`, or lengths that differ: smuggling risk.
+    ConflictingLength,
+    /// A header line was folded or ended by a bare LF.
+    LaxSyntax,
+    /// The TLS object could not be bound to its socket, so addresses are unknown.
+    Unbound,
+}
+
+impl Flag {
+    /// The word used in JSON and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestCut => "request_cut",
+            Self::ResponseCut => "response_cut",
+            Self::NoResponse => "no_response",
+            Self::Gap => "gap",
+            Self::Joined => "joined",
+            Self::Upgrade => "upgrade",
+            Self::ConflictingLength => "conflicting_length",
+            Self::LaxSyntax => "lax_syntax",
+            Self::Unbound => "unbound",
+        }
+    }
+}
+
+/// Kind of credential a request carried. Never its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthScheme {
+    /// No credential.
+    None,
+    /// `Authorization: Basic` (RFC 7617).
+    Basic,
+    /// `Authorization: Bearer` (RFC 6750).
+    Bearer,
+    /// `Authorization: Digest` (RFC 7616).
+    Digest,
+    /// `Authorization: Negotiate` or `NTLM` (RFC 4559).
+    Negotiate,
+    /// `Authorization: AWS4-HMAC-SHA256`.
+    SigV4,
+    /// An API-key header, such as `X-Api-Key`.
+    ApiKey,
+    /// A cookie that names a session.
+    Cookie,
+    /// `Proxy-Authorization`, whatever its scheme.
+    Proxy,
+    /// An `Authorization` scheme not listed here.
+    Other,
+}
+
+impl AuthScheme {
+    /// The word used in JSON, metrics and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::Digest => "digest",
+            Self::Negotiate => "negotiate",
+            Self::SigV4 => "sigv4",
+            Self::ApiKey => "api_key",
+            Self::Cookie => "cookie",
+            Self::Proxy => "proxy",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What the answer said of the credential, or of its absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthOutcome {
+    /// A credential was sent and the call succeeded.
+    Success,
+    /// No credential was sent and one was asked for: not a failure.
+    Challenge,
+    /// A credential was sent and refused (401, 407).
+    Failed,
+    /// The caller may not do this (403).
+    Denied,
+    /// Too many calls (429).
+    Throttled,
+    /// No credential was sent and none was asked for.
+    None,
+    /// The answer says nothing about the credential (an error of another kind, or no answer).
+    Unknown,
+}
+
+impl AuthOutcome {
+    /// The word used in JSON, metrics and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Challenge => "challenge",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::None => "none",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Authentication of one call: what was sent and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// Kind of credential sent.
+    pub scheme: AuthScheme,
+    /// What the answer says.
+    pub outcome: AuthOutcome,
+    /// The answer carried `WWW-Authenticate` or `Proxy-Authenticate`.
+    pub challenged: bool,
+}
+
+/// One API call.
+#[derive(Clone, Debug)]
+pub struct ApiCall {
+    /// Unix time of the first request byte, nanoseconds.
+    pub time_unix_ns: u64,
+    /// The stream pair that carried it.
+    pub conn: ConnId,
+    /// Label of the stream pair if its source gave one (the `id` of a transcript).
+    pub conn_label: Option<Arc<str>>,
+    /// Which end was observed.
+    pub role: Role,
+    /// Protocol and version.
+    pub protocol: Protocol,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// Request method, as sent.
+    pub method: String,
+    /// Authority asked for: absolute-form target, else `Host`.
+    pub host: Option<String>,
+    /// Path of the target, as sent, without query. `*` and authority-form are kept as they are.
+    pub path: String,
+    /// Query with every value redacted, keys kept.
+    pub query: Option<String>,
+    /// Endpoint template; filled in by `catalog`.
+    pub route: Option<Arc<str>>,
+    /// Service name; filled in by `catalog`.
+    pub service: Option<Arc<str>>,
+    /// Status of the final response.
+    pub status: Option<u16>,
+    /// First request byte to last response byte, nanoseconds.
+    pub duration_ns: Option<u64>,
+    /// Body bytes of the request after transfer decoding.
+    pub request_bytes: u64,
+    /// Body bytes of the response after transfer decoding.
+    pub response_bytes: u64,
+    /// Who asked: address of the client end of the connection.
+    pub client: Option<SocketAddr>,
+    /// Who answered.
+    pub server: Option<SocketAddr>,
+    /// The process at the end observed.
+    pub process: Option<Arc<Process>>,
+    /// Credential and outcome.
+    pub auth: Auth,
+    /// TLS library, if the call was taken from one.
+    pub tls: Option<Arc<Tls>>,
+    /// What was odd, sorted, each at most once.
+    pub flags: Vec<Flag>,
+}

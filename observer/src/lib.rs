@@ -1,0 +1,31 @@
+//! The observer: sees HTTP API calls on a Linux host through kernel probes.
+//!
+//! ```text
+//! kernel ─RawEvent▶ stream ─Chunk▶ protocol ─Message▶ call ─ApiCall▶ catalog ─▶ {usage, detect} ─▶ export
+//!   OS thread         plain synchronous code: no I/O, no clock, no locks                         tokio
+//! ```
+//!
+//! In reading order:
+//! - [`kernel`]: loads and attaches the probes, reads the ring.
+//! - [`discover`]: who a process is, which TLS library it maps, where a probe may go.
+//! - [`stream`]: segments and plaintext in, ordered bytes with explicit gaps out.
+//! - [`protocol`]: ordered bytes in, messages out.
+//! - [`call`]: request and response paired into an [`call::ApiCall`].
+//! - [`catalog`]: names the endpoint.
+//! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
+//! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
+//! - [`config`], [`cli`], [`app`]: settings, arguments, and the one place that wires it all.
+
+pub mod admin;
+pub mod call;
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod detect;
+pub mod discover;
+pub mod export;
+pub mod kernel;
+pub mod protocol;
+pub mod stream;
+pub mod telemetry;
+pub mod usage;

@@ -1,0 +1,2 @@
+//! The observer's command line program.
+fn main() {}
