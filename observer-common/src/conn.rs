@@ -4,7 +4,7 @@
 pub const VERDICT_OPEN: u8 = 0;
 /// HTTP/1: payload goes to the user half.
 pub const VERDICT_HTTP: u8 = 1;
-/// TLS records: payload stays; plaintext comes from the TLS library.
+/// TLS records (the probes rely on its bits: second set, first not): payload stays; plaintext comes from the TLS library.
 pub const VERDICT_TLS: u8 = 2;
 /// Something else: nothing but counters.
 pub const VERDICT_OTHER: u8 = 3;

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use observer_common::counter::{LedgerRow, Tally};
 
-use crate::maps::LEDGER;
+use crate::{maps::LEDGER, ring::Unsent};
 
 /// The row of a source on this processor.
 #[inline(always)]
@@ -27,20 +27,22 @@ pub fn add_calls(tally: *mut Tally, calls: u64, bytes: u64) {
     }
 }
 
-/// Books one call or segment of `moved` bytes of which `sent` were delivered: the rest goes to
-/// `rest`, or to `too_large` where the parts ran out (`rest` is then still `delivered`).
+/// Books one call or segment of `moved` bytes of which an event with `sent` was tried.
 #[inline(always)]
-pub fn settle(row: *mut LedgerRow, rest: *mut Tally, sent: u32, moved: u32) {
-    let delivered = unsafe { &raw mut (*row).delivered };
-    if sent >= moved {
-        add(delivered, u64::from(moved));
-        return;
-    }
-    add_calls(delivered, 0, u64::from(sent));
-    let rest = if rest == delivered {
-        unsafe { &raw mut (*row).too_large }
-    } else {
-        rest
+pub fn settle(row: *mut LedgerRow, result: Result<(), Unsent>, sent: u32, moved: u32) {
+    let tally = match result {
+        Ok(()) => {
+            if sent < moved {
+                // The call itself was delivered: bytes only.
+                let rest = unsafe { &raw mut (*row).too_large };
+                add_calls(rest, 0, u64::from(moved - sent));
+            }
+            let delivered = unsafe { &raw mut (*row).delivered };
+            add(delivered, u64::from(sent));
+            return;
+        }
+        Err(Unsent::Full) => unsafe { &raw mut (*row).ring_full },
+        Err(Unsent::Unreadable) => unsafe { &raw mut (*row).unreadable },
     };
-    add(rest, u64::from(moved - sent));
+    add(tally, u64::from(moved));
 }

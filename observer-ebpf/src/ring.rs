@@ -18,8 +18,9 @@ pub struct Record<B, const N: usize> {
     payload: [u8; N],
 }
 
-/// The largest payload of one event; a larger call or segment makes several.
-pub const PART: u32 = 16_384;
+/// The largest payload of one event: the largest BIG TCP packet the kernel makes (512 KiB,
+/// `GSO_MAX_SIZE`, kernel `include/linux/netdevice.h`).
+pub const LARGEST: u32 = 512 << 10;
 
 /// Why an event was not sent.
 pub enum Unsent {
@@ -78,7 +79,7 @@ fn send_class<B: 'static, const N: usize>(
     // A real instruction, so that LLVM cannot fold the bound into its caller's and drop the
     // check the verifier needs.
     let mut n = n as u64;
-    unsafe { asm!("{0} &= 0x7fff", inout(reg) n) };
+    unsafe { asm!("{0} &= 0xfffff", inout(reg) n) };
     if n == 0 || n > N as u64 {
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return Err(Unsent::Unreadable);
@@ -96,7 +97,7 @@ fn send_class<B: 'static, const N: usize>(
     Ok(())
 }
 
-/// Sends an event with `n` payload bytes, at most [`PART`], in the smallest class that holds it.
+/// Sends an event with `n` payload bytes, at most [`LARGEST`], in the smallest class that holds it.
 #[inline(always)]
 pub fn send_payload<B: Copy + 'static>(
     header: EventHeader,
@@ -110,7 +111,11 @@ pub fn send_payload<B: Copy + 'static>(
         send_class::<B, 1024>(header, body, n, read)
     } else if n <= 4096 {
         send_class::<B, 4096>(header, body, n, read)
-    } else {
+    } else if n <= 16_384 {
         send_class::<B, 16_384>(header, body, n, read)
+    } else if n <= 65_536 {
+        send_class::<B, 65_536>(header, body, n, read)
+    } else {
+        send_class::<B, { LARGEST as usize }>(header, body, n, read)
     }
 }

@@ -22,12 +22,8 @@ use observer_common::{
 use crate::{
     ledger,
     maps::{OWN_TGID, TLS_CALLS, TLS_NEW, TLS_STREAMS},
-    ring::{self, PART, Unsent},
+    ring::{self, LARGEST},
 };
-
-/// Parts of one library call that are delivered: 64 of 16 KiB make 1 MiB. A larger write leaves
-/// a gap of known size and is counted.
-const MAX_PARTS: u32 = 64;
 
 /// `int f(SSL *s, void *buf, size_t num, ...)` with the argument registers still intact.
 #[uprobe]
@@ -66,9 +62,17 @@ fn try_enter(ctx: &ProbeContext) -> Option<()> {
         return None;
     }
     let cookie = TlsCookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    // Volatile: LLVM would load from a computed register's place, and the verifier wants each
+    // place of the context as a constant.
+    let (fourth, fifth) = unsafe {
+        (
+            (&raw const (*ctx.regs).rcx).read_volatile(),
+            (&raw const (*ctx.regs).r8).read_volatile(),
+        )
+    };
     let count = match cookie.count() {
-        COUNT_IN_4TH => ctx.arg(3)?,
-        COUNT_IN_5TH => ctx.arg(4)?,
+        COUNT_IN_4TH => fourth,
+        COUNT_IN_5TH => fifth,
         _ => 0,
     };
     let call = TlsCall {
@@ -155,49 +159,29 @@ fn send(
 ) -> Option<()> {
     let row = ledger::row(SOURCE_TLS)?;
     ledger::add(unsafe { &raw mut (*row).seen }, u64::from(moved));
-    let mut sent = 0;
-    let mut outcome = unsafe { &raw mut (*row).delivered };
-    for _ in 0..MAX_PARTS {
-        if sent >= moved {
-            break;
-        }
-        let left = moved - sent;
-        let part = if left > PART { PART } else { left };
-        let header = EventHeader {
-            kind: KIND_PLAINTEXT,
-            direction: cookie.direction(),
-            flags: 0,
-            captured: 0,
-            time_ns: unsafe { bpf_ktime_get_ns() },
-            cookie: unsafe { (*stream).cookie },
-        };
-        let body = PlaintextBody {
-            stream: unsafe { (*stream).stream },
-            object,
-            offset: offset + u64::from(sent),
-            moved: part,
-            tgid: (thread >> 32) as u32,
-            tid: thread as u32,
-            library: cookie.library(),
-        };
-        let at = buffer + u64::from(sent);
-        let result = ring::send_payload(header, body, part, |to, n| unsafe {
-            bpf_probe_read_user(to.cast(), n, at as *const _) == 0
-        });
-        match result {
-            Ok(()) => {}
-            Err(Unsent::Full) => {
-                outcome = unsafe { &raw mut (*row).ring_full };
-                break;
-            }
-            Err(Unsent::Unreadable) => {
-                outcome = unsafe { &raw mut (*row).unreadable };
-                break;
-            }
-        }
-        sent += part;
-    }
-    ledger::settle(row, outcome, sent, moved);
+    // A write of more leaves a gap of known size.
+    let n = if moved > LARGEST { LARGEST } else { moved };
+    let header = EventHeader {
+        kind: KIND_PLAINTEXT,
+        direction: cookie.direction(),
+        flags: 0,
+        captured: 0,
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        cookie: unsafe { (*stream).cookie },
+    };
+    let body = PlaintextBody {
+        stream: unsafe { (*stream).stream },
+        object,
+        offset,
+        moved,
+        tgid: (thread >> 32) as u32,
+        tid: thread as u32,
+        library: cookie.library(),
+    };
+    let result = ring::send_payload(header, body, n, |to, n| unsafe {
+        bpf_probe_read_user(to.cast(), n, buffer as *const _) == 0
+    });
+    ledger::settle(row, result, n, moved);
     Some(())
 }
 
