@@ -4,9 +4,10 @@
 //! on what is missing and how to get it. It never asks for root and writes only to
 //! the tools folder and cargo's target folder.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -204,6 +205,9 @@ fn build_bpf_linker(workspace: &Workspace, home: &Path) -> Result<()> {
         .arg(&installed)
         .env("CARGO_TARGET_DIR", scratch.join("target"))
         .env("LLVM_PREFIX", &prefix)
+        // Advice that is wrong here: on toolchains, and on the PATH.
+        .env_remove("RUSTUP_TOOLCHAIN_SOURCE")
+        .env("PATH", path_with(&installed.join("bin"))?)
         .env_remove("RUSTFLAGS")
         .env(
             "CARGO_ENCODED_RUSTFLAGS",
@@ -223,13 +227,20 @@ fn build_bpf_linker(workspace: &Workspace, home: &Path) -> Result<()> {
     fs::remove_dir_all(&scratch).with_context(|| format!("remove {}", scratch.display()))
 }
 
+/// The `PATH` with one folder more.
+fn path_with(folder: &Path) -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([folder.to_owned()]);
+    std::env::join_paths(folders).context("the repository's path holds a colon")
+}
+
 /// The LLVM library in rustc's library folder: `libLLVM.so.<version>-rust-<version>`.
-fn libllvm(libraries: &Path) -> Result<std::path::PathBuf> {
+fn libllvm(libraries: &Path) -> Result<PathBuf> {
     let entries =
         fs::read_dir(libraries).with_context(|| format!("read {}", libraries.display()))?;
     for entry in entries {
         let path = entry.context("read rustc's library folder")?.path();
-        let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+        let name = path.file_name().and_then(OsStr::to_str);
         if name.is_some_and(|name| name.starts_with("libLLVM.so.")) {
             return Ok(path);
         }
