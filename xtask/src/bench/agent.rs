@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::http;
+use super::nginx::PATH;
 
 /// How long the agent may take to attach its probes and to say that it is healthy.
 const START: Duration = Duration::from_secs(20);
@@ -26,9 +27,9 @@ const STILL: Duration = Duration::from_millis(500);
 
 /// What the agent says of itself.
 pub struct Books {
-    /// Calls it saw as their server.
+    /// Calls of the path under load, seen at their server.
     pub calls: u64,
-    /// Everything it counted as lost, whatever the unit and the reason.
+    /// What it counted as lost: packets, or calls of TLS functions.
     pub lost: u64,
 }
 
@@ -150,9 +151,10 @@ fn books(page: &str) -> Books {
         let name = series.split('{').next().unwrap_or(series);
         // Counters are whole numbers, though the format would allow others.
         let value = value.parse::<f64>().map_or(0, |value| value as u64);
-        if name == "http_server_request_duration_seconds_count" {
+        let has = |label: &str, of: &str| series.contains(&format!("{label}=\"{of}\""));
+        if name == "observer_calls_total" && has("role", "server") && has("route", PATH) {
             books.calls += value;
-        } else if name.starts_with("observer_") && name.contains("_lost_") {
+        } else if name == "observer_capture_lost_total" {
             books.lost += value;
         }
     }
@@ -165,9 +167,13 @@ mod tests {
 
     #[test]
     fn calls_and_losses_are_added_up_over_their_labels() {
-        let page = "# HELP x y\nhttp_server_request_duration_seconds_count{a=\"b c\"} 7\n\
-                    http_server_request_duration_seconds_count{a=\"d\"} 3\n\
-                    observer_source_lost_calls_total{source=\"x\"} 2\nother_lost_total 9\n";
+        let page = "# HELP x y\n\
+            observer_calls_total{service=\"a b\",role=\"server\",route=\"/tiny\"} 7\n\
+            observer_calls_total{service=\"a\",role=\"server\",route=\"/other\"} 100\n\
+            observer_calls_total{service=\"w\",role=\"client\",route=\"/tiny\"} 100\n\
+            observer_calls_total{service=\"c\",role=\"server\",route=\"/tiny\"} 3\n\
+            observer_capture_lost_total{source=\"tls\",reason=\"ring_full\"} 2\n\
+            observer_capture_lost_bytes_total{source=\"tls\",reason=\"ring_full\"} 900\n";
         let books = books(page);
         assert_eq!((books.calls, books.lost), (10, 2));
     }

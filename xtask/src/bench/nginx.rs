@@ -4,6 +4,7 @@
 //! In: a folder for its files. Out: two ports and its own count of requests. It
 //! never touches an nginx that runs already.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::http;
 
+/// The path of the tiny answer.
+pub const PATH: &str = "/tiny";
+
 /// How long nginx may take to answer its first request.
 const START: Duration = Duration::from_secs(10);
 
@@ -20,6 +24,8 @@ const START: Duration = Duration::from_secs(10);
 pub struct Nginx {
     master: Child,
     worker: u32,
+    /// Requests for the count itself, which nginx counts as well.
+    counted: Cell<u64>,
     /// Where it serves HTTP.
     pub http: u16,
     /// Where it serves HTTPS.
@@ -49,7 +55,7 @@ http {{
     listen 127.0.0.1:{http};
     listen 127.0.0.1:{https} ssl;
     ssl_certificate {certificate}; ssl_certificate_key {key};
-    location = /tiny {{ default_type text/plain; return 200 \"ok\\n\"; }}
+    location = {PATH} {{ default_type text/plain; return 200 \"ok\\n\"; }}
     location = /count {{ stub_status; }}
   }}
 }}
@@ -72,6 +78,7 @@ http {{
         let mut nginx = Self {
             master,
             worker: 0,
+            counted: Cell::new(0),
             http,
             https,
         };
@@ -85,16 +92,19 @@ http {{
         self.worker
     }
 
-    /// Requests it has answered so far, those for the count itself included.
+    /// Requests it has answered so far, those for the count itself left out.
     pub fn requests(&self) -> Result<u64> {
         let (_, body) = http::get(self.http, "/count")?;
-        requests_in(&body).context("nginx's stub_status has no count of requests")
+        self.counted.set(self.counted.get() + 1);
+        requests_in(&body)
+            .and_then(|all| all.checked_sub(self.counted.get()))
+            .context("nginx's stub_status has no count of requests")
     }
 
     fn wait_until_it_answers(&mut self, folder: &Path) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < START {
-            if http::get(self.http, "/tiny").is_ok_and(|(status, _)| status == 200) {
+            if http::get(self.http, PATH).is_ok_and(|(status, _)| status == 200) {
                 return Ok(());
             }
             if let Some(status) = self.master.try_wait().context("ask for nginx")? {

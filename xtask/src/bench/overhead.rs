@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use super::agent::Agent;
 use super::cpu::{self, CpuClock};
-use super::nginx::Nginx;
+use super::nginx::{Nginx, PATH};
 use super::report::{self, AgentSample, Pair, Rounds, Sample};
 use super::wrk;
 use crate::build::build;
@@ -35,8 +35,8 @@ Examples:
   cargo xtask bench overhead
   cargo xtask bench overhead --rounds 9 --seconds 5 --json
 
-Calls not seen: requests that nginx counted and the agent did not show; below 0, the
-agent saw other servers' calls on this host as well.")]
+Calls not seen: requests that nginx counted and the agent did not show. Lost: what the
+agent itself says it lost, in packets or calls of TLS functions.")]
 pub struct Arguments {
     /// Rounds for each of HTTP and HTTPS.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -130,14 +130,13 @@ impl Bench<'_> {
             "https" => self.nginx.https,
             _ => self.nginx.http,
         };
-        let url = format!("{scheme}://127.0.0.1:{port}/tiny");
+        let url = format!("{scheme}://127.0.0.1:{port}{PATH}");
         wrk::load(&url, WARM_UP, pinned())?;
         let worker = self.nginx.worker();
         let (requests, cpu) = (self.nginx.requests()?, self.clock.seconds(worker)?);
         let rate = wrk::load(&url, self.seconds, pinned())?;
         let cpu = self.clock.seconds(worker)? - cpu;
-        // The second reading counts itself as well.
-        let requests = self.nginx.requests()? - requests - 1;
+        let requests = self.nginx.requests()? - requests;
         Ok(Sample {
             rate,
             server_cpu: cpu / requests as f64,
@@ -154,8 +153,7 @@ impl Bench<'_> {
         let cpu = self.clock.seconds(agent.pid())? - before;
         let memory = cpu::peak_memory(agent.pid())?;
         agent.stop()?;
-        // This reading, after the agent's end, is not among the calls it could see.
-        let served = self.nginx.requests()? - served - 1;
+        let served = self.nginx.requests()? - served;
         let agent = AgentSample {
             cpu: cpu / served as f64,
             memory,

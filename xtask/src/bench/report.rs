@@ -24,7 +24,7 @@ pub struct AgentSample {
     pub served: u64,
     /// Calls that the agent saw.
     pub seen: u64,
-    /// What the agent itself counted as lost.
+    /// What the agent itself counted as lost, in captured events.
     pub lost: u64,
 }
 
@@ -96,8 +96,8 @@ impl Rounds {
                 "served": self.sum(|pair| pair.agent.served),
                 "seen": self.sum(|pair| pair.agent.seen),
                 "not_seen": i64::try_from(self.not_seen()).ok(),
-                "lost_by_the_ledger": self.sum(|pair| pair.agent.lost),
             },
+            "lost_events": self.sum(|pair| pair.agent.lost),
         })
     }
 }
@@ -171,7 +171,7 @@ pub fn table(all: &[Rounds]) -> String {
             cells(all, |rounds| rounds.not_seen().to_string()),
         ),
         (
-            "lost, by the agent's ledger",
+            "lost events, by its ledger",
             cells(all, |rounds| rounds.sum(|pair| pair.agent.lost).to_string()),
         ),
     ];
