@@ -58,7 +58,7 @@ fn main() -> Result<()> {
         println!("cargo::rerun-if-changed={}", tools_root.display());
     }
 
-    let Some(linker) = tools::find_bpf_linker(&workspace, &release) else {
+    let Some(linker) = find_bpf_linker(&workspace, &release) else {
         println!(
             "cargo::warning=no bpf-linker for rustc {release}: the agent is built without its \
              kernel half; run `cargo xtask setup`, then build again"
@@ -78,6 +78,19 @@ fn main() -> Result<()> {
     fs::copy(&built, &object)
         .with_context(|| format!("copy {} to {}", built.display(), object.display()))?;
     Ok(())
+}
+
+/// The bpf-linker to use: the one named by `$OBSERVER_BPF_LINKER` (there or not: who
+/// names one means that one), else the one `setup` built, else one on the `PATH`.
+fn find_bpf_linker(workspace: &Path, release: &str) -> Option<PathBuf> {
+    if let Some(named) = env::var_os(tools::BPF_LINKER_ENV).filter(|path| !path.is_empty()) {
+        return Some(workspace.join(named));
+    }
+    let built = tools::bpf_linker_in(&tools::tools_dir(workspace, release));
+    if built.is_file() {
+        return Some(built);
+    }
+    tools::on_path("bpf-linker")
 }
 
 /// Compiles the kernel half with a cargo of its own and returns the object's path.

@@ -37,20 +37,6 @@ pub fn bpf_linker_in(tools_dir: &Path) -> PathBuf {
     tools_dir.join("bin").join("bpf-linker")
 }
 
-/// The bpf-linker to build the kernel half with: the one named by
-/// `$OBSERVER_BPF_LINKER` (there or not: who names one means that one), else the one
-/// `setup` built, else one on the `PATH`.
-pub fn find_bpf_linker(workspace: &Path, rustc_release: &str) -> Option<PathBuf> {
-    if let Some(named) = env::var_os(BPF_LINKER_ENV).filter(|path| !path.is_empty()) {
-        return Some(workspace.join(named));
-    }
-    let built = bpf_linker_in(&tools_dir(workspace, rustc_release));
-    if built.is_file() {
-        return Some(built);
-    }
-    on_path("bpf-linker")
-}
-
 /// The first file called `program` in a folder of the `PATH`.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
