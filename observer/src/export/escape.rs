@@ -45,16 +45,39 @@ pub(super) fn push_json(out: &mut String, text: &str) {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                _ if is_treacherous(c) => {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        let _ = write!(out, "\\u{unit:04x}");
-                    }
-                }
+                _ if is_treacherous(c) => push_unicode_escape(out, c),
                 _ => out.push(c),
             }
         }
     }
     out.push('"');
+}
+
+/// `text` as [`push_terminal`] writes it.
+pub(crate) fn terminal_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    push_terminal(&mut out, text);
+    out
+}
+
+/// JSON of a serializer, with everything escaped that could act on a terminal. Outside strings JSON
+/// has none of these characters but line breaks and tabs, which stay.
+pub(crate) fn harden_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_treacherous(c) && !matches!(c, '\n' | '\t' | '\r') {
+            push_unicode_escape(&mut out, c);
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn push_unicode_escape(out: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        let _ = write!(out, "\\u{unit:04x}");
+    }
 }
 
 #[cfg(test)]

@@ -9,5 +9,6 @@ mod layout;
 mod table;
 mod timestamp;
 
+pub(crate) use escape::{harden_json, terminal_text};
 pub use jsonl::Jsonl;
 pub use table::{Style, Table};

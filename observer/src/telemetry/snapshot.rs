@@ -12,6 +12,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::kernel::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Whole = fn(&SourceLedger) -> Count;
+type ByReason = fn(&SourceLedger) -> &[(&'static str, Count)];
 type Rows = BTreeMap<(&'static str, &'static str), u64>;
 
 /// What was last reported.
@@ -111,7 +114,7 @@ impl Collector for Snapshot {
     }
 }
 
-fn stage_rows(rows: &Rows, key: &'static str) -> Vec<([(&'static str, &'static str); 2], u64)> {
+fn stage_rows(rows: &Rows, key: &'static str) -> Vec<(Labels<2>, u64)> {
     rows.iter()
         .map(|(&(stage, name), &value)| ([("stage", stage), (key, name)], value))
         .collect()
@@ -121,7 +124,7 @@ fn encode_ledger(
     encoder: &mut DescriptorEncoder<'_>,
     ledger: &[SourceLedger],
 ) -> Result<(), fmt::Error> {
-    let whole: [(&str, &str, fn(&SourceLedger) -> Count); 3] = [
+    let whole: [(&str, &str, Whole); 3] = [
         ("seen", "passed the probes", |source| source.seen),
         ("delivered", "reached the user half", |source| {
             source.delivered
@@ -139,7 +142,7 @@ fn encode_ledger(
             .collect();
         ledger_families(encoder, name, what, &rows)?;
     }
-    let by_reason: [(&str, &str, fn(&SourceLedger) -> &[(&'static str, Count)]); 2] = [
+    let by_reason: [(&str, &str, ByReason); 2] = [
         ("filtered", "were left out on purpose", |source| {
             &source.filtered
         }),
@@ -165,7 +168,7 @@ fn ledger_families<const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     what: &str,
-    rows: &[([(&'static str, &'static str); N], Count)],
+    rows: &[(Labels<N>, Count)],
 ) -> Result<(), fmt::Error> {
     let pick = |value: fn(&Count) -> u64| -> Vec<_> {
         rows.iter()
@@ -194,7 +197,7 @@ fn family<const N: usize>(
     name: &str,
     help: &str,
     kind: MetricType,
-    rows: &[([(&'static str, &'static str); N], u64)],
+    rows: &[(Labels<N>, u64)],
 ) -> Result<(), fmt::Error> {
     let counter = matches!(kind, MetricType::Counter);
     let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
