@@ -16,7 +16,7 @@ mod probes;
 mod raw_event;
 mod ring;
 mod status;
-//mod tls_probes;
+mod tls_probes;
 
 pub use allow_list::{ALLOWED_HELPERS, forbidden_helpers};
 pub use cgroup::CgroupRoot;
@@ -29,4 +29,4 @@ pub use preflight::{Capability, Check, missing_privileges, preflight};
 pub use raw_event::{Malformed, RawEvent, SegmentFlags};
 pub use ring::Ring;
 pub use status::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
-//pub use tls_probes::{AttachedLibrary, TlsProbes};
+pub use tls_probes::AttachedLibrary;
