@@ -11,6 +11,7 @@
 //! - [`stream`]: segments and plaintext in, ordered bytes with explicit gaps out.
 //! - [`protocol`]: ordered bytes in, messages out.
 //! - [`call`]: request and response paired into an [`call::ApiCall`].
+//! - [`pipeline`]: those three in one piece; [`replay`] feeds it from recorded transcripts.
 //! - [`catalog`]: names the endpoint.
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
@@ -25,7 +26,9 @@ pub mod detect;
 pub mod discover;
 pub mod export;
 pub mod kernel;
+pub mod pipeline;
 pub mod protocol;
+pub mod replay;
 pub mod stream;
 pub mod telemetry;
 pub mod usage;
