@@ -12,7 +12,7 @@
 //! - [`stream`]: segments and plaintext in, ordered bytes with explicit gaps out.
 //! - [`protocol`]: ordered bytes in, messages out.
 //! - [`call`]: request and response paired into an [`call::ApiCall`].
-//! - [`pipeline`]: the three above in one piece; [`replay`]: recordings into it.
+//! - [`pipeline`]: those three in one piece; [`replay`] feeds it from recorded transcripts.
 //! - [`catalog`]: names the endpoint.
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
