@@ -18,6 +18,7 @@
 
 pub mod admin;
 pub mod call;
+pub mod capture;
 pub mod catalog;
 pub mod cli;
 pub mod config;

@@ -1,7 +1,7 @@
 //! Reads the ring: polled every few milliseconds, woken earlier when it fills.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use aya::maps::{Map, MapData, RingBuf};
@@ -13,6 +13,8 @@ use super::raw_event::{Malformed, RawEvent};
 #[derive(Debug)]
 pub struct Ring {
     ring: RingBufDebug,
+    /// An epoll descriptor that reports each wake-up of the ring once.
+    wakes: OwnedFd,
 }
 
 struct RingBufDebug(RingBuf<MapData>);
@@ -29,22 +31,21 @@ impl Ring {
             name: "EVENTS",
             source,
         })?;
+        let wakes = edge_triggered(ring.as_fd())?;
         Ok(Self {
             ring: RingBufDebug(ring),
+            wakes,
         })
     }
 
     /// Waits until the kernel half wakes the reader, at most `timeout`. Events may be there
     /// without a wake-up: drain after every wait.
     pub fn wait(&self, timeout: Duration) -> Result<(), KernelError> {
-        let mut poll = libc::pollfd {
-            fd: self.ring.0.as_fd().as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
         let timeout = libc::c_int::try_from(timeout.as_millis()).unwrap_or(libc::c_int::MAX);
-        // SAFETY: one valid pollfd, which outlives the call.
-        let result = unsafe { libc::poll(&raw mut poll, 1, timeout) };
+        // SAFETY: room for one event, which outlives the call.
+        let result =
+            unsafe { libc::epoll_wait(self.wakes.as_raw_fd(), &raw mut event, 1, timeout) };
         if result >= 0 {
             return Ok(());
         }
@@ -53,7 +54,7 @@ impl Ring {
             return Ok(());
         }
         Err(KernelError::System {
-            call: "poll",
+            call: "epoll_wait",
             source,
         })
     }
@@ -73,4 +74,37 @@ impl Ring {
         }
         most
     }
+}
+
+/// Edge-triggered, so that only a wake-up ends a wait: a plain poll returns at once while anything
+/// is in the ring, and the reader would take events one by one under load.
+fn edge_triggered(ring: BorrowedFd<'_>) -> Result<OwnedFd, KernelError> {
+    let failed = |call| KernelError::System {
+        call,
+        source: io::Error::last_os_error(),
+    };
+    // SAFETY: takes no pointers.
+    let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    if fd < 0 {
+        return Err(failed("epoll_create1"));
+    }
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut event = libc::epoll_event {
+        events: (libc::EPOLLIN | libc::EPOLLET) as u32,
+        u64: 0,
+    };
+    // SAFETY: both descriptors are open and `event` outlives the call.
+    let result = unsafe {
+        libc::epoll_ctl(
+            epoll.as_raw_fd(),
+            libc::EPOLL_CTL_ADD,
+            ring.as_raw_fd(),
+            &raw mut event,
+        )
+    };
+    if result < 0 {
+        return Err(failed("epoll_ctl"));
+    }
+    Ok(epoll)
 }
