@@ -14,20 +14,22 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 ///
 /// - `discover` is leftmost: who a process is and what it maps is asked by the
 ///   loader of the probes and named in every call.
-/// - `pipeline` joins the stages from `stream` to `detect`; `replay` feeds it from a
-///   file.
+/// - `pipeline` joins the stages from `stream` to `detect`.
+/// - The sources, `kernel` with `capture`, and `replay`, stand right of the pipeline
+///   they feed: they speak `stream`'s input types, and no stage can come to depend on
+///   where its bytes are from.
 /// - `config` stands right of every stage: a stage takes a plain struct of its own
 ///   settings, and `app` fills it from the configuration.
 const ORDER: [&[&str]; 16] = [
     &["discover"],
-    &["kernel"],
     &["stream"],
     &["protocol"],
     &["call"],
     &["catalog"],
     &["usage", "detect"],
     &["pipeline"],
-    &["replay"],
+    &["kernel"],
+    &["capture", "replay"],
     &["audit"],
     &["export"],
     &["telemetry"],

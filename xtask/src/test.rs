@@ -83,7 +83,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
                 outcome(live_tests_with_sudo(&workspace, arguments))
             }
             Root::No(why) => Outcome::LeftOut(format!(
-                "{why}; to run them: sudo -E env PATH=\"$PATH\" cargo xtask test --live-only"
+                "{why}; to run them, as root: cargo xtask test --live-only"
             )),
         }
     };
