@@ -18,6 +18,7 @@ mod raw_event;
 mod ring;
 mod status;
 mod tls_probes;
+mod wait;
 
 pub use allow_list::{ALLOWED_HELPERS, forbidden_helpers};
 pub use cgroup::CgroupRoot;
@@ -32,3 +33,4 @@ pub use raw_event::{Malformed, RawEvent, SegmentFlags};
 pub use ring::Ring;
 pub use status::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 pub use tls_probes::AttachedLibrary;
+pub use wait::wait_readable;

@@ -53,6 +53,8 @@ pub struct Check {
     pub found: String,
     /// It is as the agent needs it.
     pub ok: bool,
+    /// Something can be captured without it.
+    pub optional: bool,
     /// What to do if not; empty if there is nothing to do.
     pub remedy: String,
 }
@@ -92,12 +94,14 @@ pub fn preflight() -> Vec<Check> {
             name: "kernel",
             found: kernel.trim().to_owned(),
             ok: !kernel.is_empty(),
+            optional: true,
             remedy: String::new(),
         },
         Check {
             name: "architecture",
             found: std::env::consts::ARCH.to_owned(),
             ok: std::env::consts::ARCH == "x86_64",
+            optional: true,
             remedy: "TLS probes are placed on x86-64 machine code only; plaintext HTTP is seen on any"
                 .to_owned(),
         },
@@ -109,6 +113,7 @@ pub fn preflight() -> Vec<Check> {
                 format!("lacks {}", names.join(", "))
             },
             ok: missing.is_empty(),
+            optional: false,
             remedy: "run as root: `sudo observer run`".to_owned(),
         },
         Check {
@@ -118,6 +123,7 @@ pub fn preflight() -> Vec<Check> {
                 |file| format!("/sys/kernel/btf/vmlinux, {} KiB", file.len() / 1024),
             ),
             ok: btf.is_ok(),
+            optional: false,
             remedy: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution's)"
                 .to_owned(),
         },
@@ -128,12 +134,14 @@ pub fn preflight() -> Vec<Check> {
                 |path| format!("mounted at {}", path.display()),
             ),
             ok: true,
+            optional: true,
             remedy: String::new(),
         },
         Check {
             name: "kernel lockdown",
             found: lockdown.clone().unwrap_or_else(|| "none".to_owned()),
             ok: lockdown.as_deref() != Some("confidentiality"),
+            optional: true,
             remedy: "confidentiality mode forbids reading memory from probes: plaintext HTTP is seen, TLS and process names are not; boot with lockdown=integrity or none to see them"
                 .to_owned(),
         },

@@ -13,16 +13,20 @@
 //! | `observer_findings_total` | rule | detections |
 //! | `observer_capture_{seen,delivered,skipped}_total`, `…_bytes_total` | source | the ledger, in segments or library calls, and in bytes |
 //! | `observer_capture_{filtered,lost}_total`, `…_bytes_total` | source, reason | the ledger's other side |
-//! | `observer_probe_attached` | probe, hook | 1 or 0 |
+//! | `observer_probe_attached` | probe, hook, required | 1 or 0 |
 //! | `observer_tls_processes` | attached | processes with a TLS library |
 //! | `observer_pipeline_events_total`, `observer_pipeline_entries` | stage, event or table | oddities and drops; fill of the tables |
 //! | `observer_metric_series_folded_total` | | calls counted under `{other}` because of the cap on series |
 //! | `observer_build_info`, `process_…` | | the agent itself |
 
+#[cfg(test)]
+mod deploy_check;
 mod exposition;
 mod metrics;
 mod process;
 mod recorder;
+#[cfg(test)]
+mod sample;
 mod snapshot;
 
 pub use exposition::Exposition;

@@ -67,7 +67,12 @@ impl Collector for Snapshot {
         let attached = probes
             .iter()
             .map(|probe| {
-                let labels = [("probe", probe.name), ("hook", probe.hook)];
+                let required = if probe.required { "yes" } else { "no" };
+                let labels = [
+                    ("probe", probe.name),
+                    ("hook", probe.hook),
+                    ("required", required),
+                ];
                 (labels, u64::from(probe.outcome == ProbeOutcome::Attached))
             })
             .collect::<Vec<_>>();
