@@ -64,7 +64,9 @@ pub fn forbidden_helpers(object: &[u8]) -> Result<Vec<String>, object::Error> {
             let number = i32::from_le_bytes([a, b, c, d]);
             match registers >> 4 {
                 // A helper, by number.
-                0 if ALLOWED_HELPERS.iter().any(|&(allowed, _)| allowed == number) => {}
+                0 if ALLOWED_HELPERS
+                    .iter()
+                    .any(|&(allowed, _)| allowed == number) => {}
                 0 => forbidden.push(format!("{name}: helper {number}")),
                 // A function of the object itself.
                 1 => {}
