@@ -49,11 +49,8 @@ pub fn forbidden_helpers(object: &[u8]) -> Result<Vec<String>, object::Error> {
         }
         let name = section.name()?.to_owned();
         let data = section.data()?;
-        let mut slots = data.chunks_exact(SLOT);
-        while let Some(slot) = slots.next() {
-            let &[code, registers, _, _, a, b, c, d] = slot else {
-                continue;
-            };
+        let mut slots = data.as_chunks::<SLOT>().0.iter();
+        while let Some(&[code, registers, _, _, a, b, c, d]) = slots.next() {
             if code == LOAD_64 {
                 slots.next();
                 continue;
