@@ -40,11 +40,12 @@ impl TlsCookie {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TlsCall {
-    /// Address of the TLS object.
-    pub object: u64,
+    /// The TLS object.
+    pub key: TlsKey,
     /// The caller's buffer.
     pub buffer: u64,
-    /// Where the library will put the number of bytes; 0 if the result says it.
+    /// Where the library will put the number of bytes, 0 if the result says it; once it has
+    /// returned, the number itself.
     pub count: u64,
     /// The probe's [`TlsCookie`].
     pub cookie: u64,

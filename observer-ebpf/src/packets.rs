@@ -452,14 +452,17 @@ fn send(
     direction: u8,
     row: *mut LedgerRow,
 ) {
-    let header = header(skb, state, tcp, direction);
     let n = if tcp.payload > LARGEST {
         LARGEST
     } else {
         tcp.payload
     };
     let at = tcp.payload_at;
-    let result = ring::send_payload(header, body(state, tcp, tuple), n, |to, n| unsafe {
+    let fill = |to: *mut EventHeader, to_body: *mut SegmentBody| unsafe {
+        to.write(header(skb, state, tcp, direction));
+        to_body.write(body(state, tcp, tuple));
+    };
+    let result = ring::send_payload(n, fill, |to, n| unsafe {
         bpf_skb_load_bytes(skb.cast(), at, to.cast(), n) == 0
     });
     ledger::settle(row, result, n, tcp.payload);

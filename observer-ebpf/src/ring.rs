@@ -64,12 +64,12 @@ pub fn send<B: 'static>(header: EventHeader, body: B) -> Result<(), Unsent> {
     Ok(())
 }
 
-/// Sends an event of exactly this size class; `read` fills in `n` payload bytes at the pointer.
+/// Sends an event of exactly this size class. `fill` writes header and body in place, all but
+/// `captured`; `read` puts `n` payload bytes at the pointer.
 #[inline(always)]
 fn send_class<B: 'static, const N: usize>(
-    mut header: EventHeader,
-    body: B,
     n: u32,
+    fill: impl FnOnce(*mut EventHeader, *mut B),
     read: impl FnOnce(*mut u8, u32) -> bool,
 ) -> Result<(), Unsent> {
     let Some(mut entry) = EVENTS.reserve::<Record<B, N>>(0) else {
@@ -84,10 +84,9 @@ fn send_class<B: 'static, const N: usize>(
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return Err(Unsent::Unreadable);
     }
-    header.captured = n as u32;
     unsafe {
-        (&raw mut (*record).header).write(header);
-        (&raw mut (*record).body).write(body);
+        fill(&raw mut (*record).header, &raw mut (*record).body);
+        (*record).header.captured = n as u32;
         if !read((&raw mut (*record).payload).cast(), n as u32) {
             entry.discard(u64::from(BPF_RB_NO_WAKEUP));
             return Err(Unsent::Unreadable);
@@ -99,23 +98,22 @@ fn send_class<B: 'static, const N: usize>(
 
 /// Sends an event with `n` payload bytes, at most [`LARGEST`], in the smallest class that holds it.
 #[inline(always)]
-pub fn send_payload<B: Copy + 'static>(
-    header: EventHeader,
-    body: B,
+pub fn send_payload<B: 'static>(
     n: u32,
+    fill: impl FnOnce(*mut EventHeader, *mut B),
     read: impl FnOnce(*mut u8, u32) -> bool,
 ) -> Result<(), Unsent> {
     if n <= 256 {
-        send_class::<B, 256>(header, body, n, read)
+        send_class::<B, 256>(n, fill, read)
     } else if n <= 1024 {
-        send_class::<B, 1024>(header, body, n, read)
+        send_class::<B, 1024>(n, fill, read)
     } else if n <= 4096 {
-        send_class::<B, 4096>(header, body, n, read)
+        send_class::<B, 4096>(n, fill, read)
     } else if n <= 16_384 {
-        send_class::<B, 16_384>(header, body, n, read)
+        send_class::<B, 16_384>(n, fill, read)
     } else if n <= 65_536 {
-        send_class::<B, 65_536>(header, body, n, read)
+        send_class::<B, 65_536>(n, fill, read)
     } else {
-        send_class::<B, { LARGEST as usize }>(header, body, n, read)
+        send_class::<B, { LARGEST as usize }>(n, fill, read)
     }
 }

@@ -16,7 +16,6 @@ use observer_common::{
     event::{
         EventHeader, INBOUND, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND, OwnerBody, TlsIoBody,
     },
-    tls::TlsKey,
 };
 
 use crate::{
@@ -107,15 +106,11 @@ fn try_tls_moved(
     direction: u8,
 ) -> Option<()> {
     if let Some(call) = TLS_CALLS.get_ptr(&thread) {
-        let object = unsafe { (*call).object };
+        let object = unsafe { (*call).key.object };
         if unsafe { (*state).tls_object } == object {
             return None;
         }
-        let key = TlsKey {
-            object,
-            tgid: thread >> 32,
-        };
-        let stream = crate::tls::stream(&key)?;
+        let stream = crate::tls::stream(unsafe { &(*call).key })?;
         unsafe {
             (*stream).cookie = bpf_get_socket_cookie(sk);
             (*state).tls_object = object;

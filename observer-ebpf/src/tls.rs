@@ -36,7 +36,7 @@ pub fn tls_enter(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn tls_return(ctx: ProbeContext) -> u32 {
     let result = unsafe { (*ctx.regs).rax } as i32;
-    let _ = try_return(ctx.as_ptr(), result);
+    let _ = try_return(result);
     0
 }
 
@@ -44,7 +44,7 @@ pub fn tls_return(ctx: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn tls_call_return(ctx: RetProbeContext) -> u32 {
     let result: i32 = ctx.ret();
-    let _ = try_return(ctx.as_ptr(), result);
+    let _ = try_return(result);
     0
 }
 
@@ -76,7 +76,10 @@ fn try_enter(ctx: &ProbeContext) -> Option<()> {
         _ => 0,
     };
     let call = TlsCall {
-        object: ctx.arg(0)?,
+        key: TlsKey {
+            object: ctx.arg(0)?,
+            tgid: thread >> 32,
+        },
         buffer: ctx.arg(1)?,
         count,
         cookie: cookie.0,
@@ -100,87 +103,81 @@ pub fn stream(key: &TlsKey) -> Option<*mut TlsStream> {
     Some(stream)
 }
 
+/// Works in the memory of the call's own entry: another 64 bytes of stack, and the kernel (6.13 and
+/// newer) would give the program a stack per processor, which a preempting task could overwrite.
 #[inline(always)]
-fn try_return(ctx: *mut core::ffi::c_void, result: i32) -> Option<()> {
-    let _ = ctx;
+fn try_return(result: i32) -> Option<()> {
     let thread = unsafe { bpf_get_current_pid_tgid() };
-    let call = TLS_CALLS.get_ptr(&thread)?;
-    let (object, buffer, count, cookie) = unsafe {
-        (
-            (*call).object,
-            (*call).buffer,
-            (*call).count,
-            TlsCookie((*call).cookie),
-        )
-    };
+    let call = TLS_CALLS.get_ptr_mut(&thread)?;
+    if result > 0 {
+        let _ = moved(call, result as u32);
+    }
     let _ = TLS_CALLS.remove(&thread);
-    if result <= 0 {
-        return None;
-    }
-    let mut moved = result as u64;
-    if cookie.count() != COUNT_IN_RESULT {
-        moved = 0;
-        if unsafe { bpf_probe_read_user((&raw mut moved).cast(), 8, count as *const _) } != 0 {
-            return None;
-        }
-    }
-    if moved == 0 || moved > u64::from(u32::MAX) {
-        return None;
-    }
-    let key = TlsKey {
-        object,
-        tgid: thread >> 32,
-    };
-    let stream = stream(&key)?;
-    let direction = cookie.direction();
-    let offset = unsafe {
-        if direction == INBOUND {
-            let before = (*stream).bytes_in;
-            (*stream).bytes_in = before + moved;
-            before
-        } else {
-            let before = (*stream).bytes_out;
-            (*stream).bytes_out = before + moved;
-            before
-        }
-    };
-    send(stream, thread, cookie, object, buffer, offset, moved as u32)
+    Some(())
 }
 
 #[inline(always)]
-fn send(
-    stream: *mut TlsStream,
-    thread: u64,
-    cookie: TlsCookie,
-    object: u64,
-    buffer: u64,
-    offset: u64,
-    moved: u32,
-) -> Option<()> {
+fn moved(call: *mut TlsCall, result: u32) -> Option<()> {
+    let cookie = TlsCookie(unsafe { (*call).cookie });
+    if cookie.count() == COUNT_IN_RESULT {
+        unsafe { (*call).count = u64::from(result) };
+    } else {
+        let count = unsafe { &raw mut (*call).count };
+        let from = unsafe { *count };
+        if unsafe { bpf_probe_read_user(count.cast(), 8, from as *const _) } != 0 {
+            return None;
+        }
+    }
+    let moved = unsafe { (*call).count };
+    if moved == 0 || moved > u64::from(u32::MAX) {
+        return None;
+    }
+    let stream = stream(unsafe { &(*call).key })?;
+    unsafe { *total(stream, cookie) += moved };
+    send(call, stream)
+}
+
+/// Plaintext moved so far in the probe's direction.
+#[inline(always)]
+fn total(stream: *mut TlsStream, cookie: TlsCookie) -> *mut u64 {
+    if cookie.direction() == INBOUND {
+        unsafe { &raw mut (*stream).bytes_in }
+    } else {
+        unsafe { &raw mut (*stream).bytes_out }
+    }
+}
+
+/// `call.count` holds the number of bytes, and they are in the stream's total already.
+#[inline(always)]
+fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
     let row = ledger::row(SOURCE_TLS)?;
+    let moved = unsafe { (*call).count } as u32;
     ledger::add(unsafe { &raw mut (*row).seen }, u64::from(moved));
     // A write of more leaves a gap of known size.
     let n = if moved > LARGEST { LARGEST } else { moved };
-    let header = EventHeader {
-        kind: KIND_PLAINTEXT,
-        direction: cookie.direction(),
-        flags: 0,
-        captured: 0,
-        time_ns: unsafe { bpf_ktime_get_ns() },
-        cookie: unsafe { (*stream).cookie },
+    let fill = |header: *mut EventHeader, body: *mut PlaintextBody| unsafe {
+        let cookie = TlsCookie((*call).cookie);
+        let thread = bpf_get_current_pid_tgid();
+        (*header).kind = KIND_PLAINTEXT;
+        (*header).direction = cookie.direction();
+        (*header).flags = 0;
+        (*header).time_ns = bpf_ktime_get_ns();
+        (*header).cookie = (*stream).cookie;
+        (*body).stream = (*stream).stream;
+        (*body).object = (*call).key.object;
+        (*body).offset = *total(stream, cookie) - (*call).count;
+        (*body).moved = (*call).count as u32;
+        (*body).tgid = (thread >> 32) as u32;
+        (*body).tid = thread as u32;
+        (*body).library = cookie.library();
     };
-    let body = PlaintextBody {
-        stream: unsafe { (*stream).stream },
-        object,
-        offset,
-        moved,
-        tgid: (thread >> 32) as u32,
-        tid: thread as u32,
-        library: cookie.library(),
-    };
-    let result = ring::send_payload(header, body, n, |to, n| unsafe {
-        bpf_probe_read_user(to.cast(), n, buffer as *const _) == 0
+    let result = ring::send_payload(n, fill, |to, n| unsafe {
+        bpf_probe_read_user(to.cast(), n, (*call).buffer as *const _) == 0
     });
+    // Looked up again, which costs less than the stack to keep it.
+    let row = ledger::row(SOURCE_TLS)?;
+    let moved = unsafe { (*call).count } as u32;
+    let n = if moved > LARGEST { LARGEST } else { moved };
     ledger::settle(row, result, n, moved);
     Some(())
 }

@@ -2,8 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
 
+use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
+
+/// Connections that wait to be accepted: scrapers come one at a time.
+const BACKLOG: i32 = 64;
 
 /// Why the admin server cannot listen.
 #[derive(Debug, Error)]
@@ -31,18 +36,61 @@ pub enum AdminError {
     },
 }
 
-/// Listens on `address`, ready for an asynchronous runtime (non-blocking).
+/// An address that is taken, and not yet open to anyone: time to mark the socket as the
+/// observer's own, because the sockets it will accept inherit the mark.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+/// Takes `address`.
 ///
 /// # Errors
 /// See [`AdminError`].
-pub fn bind(address: SocketAddr) -> Result<TcpListener, AdminError> {
-    let refused = |source: io::Error| match source.kind() {
+pub fn bind(address: SocketAddr) -> Result<Bound, AdminError> {
+    let try_bind = || {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        // A restart must not wait for the connections of the last run to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    try_bind()
+        .map(|socket| Bound { socket, address })
+        .map_err(|source| refused(address, source))
+}
+
+impl Bound {
+    /// Opens the address; ready for an asynchronous runtime (non-blocking).
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub fn listen(self) -> Result<TcpListener, AdminError> {
+        let Self { socket, address } = self;
+        socket
+            .listen(BACKLOG)
+            .map_err(|source| refused(address, source))?;
+        Ok(socket.into())
+    }
+}
+
+impl AsRawFd for Bound {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn refused(address: SocketAddr, source: io::Error) -> AdminError {
+    match source.kind() {
         io::ErrorKind::AddrInUse => AdminError::InUse { address },
         _ => AdminError::Refused { address, source },
-    };
-    let listener = TcpListener::bind(address).map_err(refused)?;
-    listener.set_nonblocking(true).map_err(refused)?;
-    Ok(listener)
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_second_listener_is_told_who_may_hold_the_address_and_what_to_do() {
-        let first = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let first = bind(([127, 0, 0, 1], 0).into()).unwrap().listen().unwrap();
         let address = first.local_addr().unwrap();
         let error = bind(address).unwrap_err();
         assert!(matches!(error, AdminError::InUse { .. }));

@@ -7,6 +7,6 @@ mod bind;
 mod health;
 mod serve;
 
-pub use bind::{AdminError, bind};
+pub use bind::{AdminError, Bound, bind};
 pub use health::Health;
 pub use serve::serve;

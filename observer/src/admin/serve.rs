@@ -181,7 +181,7 @@ mod tests {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+            let listener = bind(([127, 0, 0, 1], 0).into()).unwrap().listen().unwrap();
             let address = listener.local_addr().unwrap();
             let health = Health::default();
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -13,7 +13,7 @@ use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::library_thread::LibraryProbes;
 use super::{complain, output};
-use crate::admin::{self, Health};
+use crate::admin::{self, AdminError, Bound, Health};
 use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
@@ -40,19 +40,23 @@ pub(super) fn run(settings: &Settings) -> Exit {
         complain(&error.to_string());
         return Exit::Unsupported;
     }
-    let listener = match settings.metrics.map(admin::bind).transpose() {
-        Ok(listener) => listener,
+    let bound = match settings.metrics.map(admin::bind).transpose() {
+        Ok(bound) => bound,
         Err(error) => {
             complain(&error.to_string());
             return Exit::Failed;
         }
     };
-    match Agent::start(settings, listener) {
+    match Agent::start(settings, bound) {
         Ok(agent) => agent.run(settings),
         Err(StartError::Kernel(error)) => {
             complain(&error.to_string());
             complain("`observer doctor` tells what works on this host and what does not");
             Exit::Unsupported
+        }
+        Err(StartError::Admin(error)) => {
+            complain(&error.to_string());
+            Exit::Failed
         }
         Err(StartError::Thread(error)) => {
             complain(&format!("cannot start a thread: {error}"));
@@ -66,6 +70,8 @@ pub(super) fn run(settings: &Settings) -> Exit {
 enum StartError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     #[error(transparent)]
     Thread(#[from] io::Error),
 }
@@ -86,14 +92,13 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(settings: &Settings, listener: Option<TcpListener>) -> Result<Self, StartError> {
-        let (mut kernel, parts) = Kernel::start(&KernelSettings {
+    fn start(settings: &Settings, bound: Option<Bound>) -> Result<Self, StartError> {
+        let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
-        })?;
-        if let Some(listener) = &listener {
-            kernel.exclude(listener)?;
-        }
+        };
+        let (kernel, parts) = Kernel::start(&kernel_settings, bound.as_ref())?;
+        let listener = bound.map(Bound::listen).transpose()?;
         for probe in kernel.probes() {
             if let ProbeOutcome::Failed(reason) = &probe.outcome {
                 tracing::warn!(

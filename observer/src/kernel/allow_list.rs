@@ -76,14 +76,84 @@ pub fn forbidden_helpers(object: &[u8]) -> Result<Vec<String>, object::Error> {
 
 #[cfg(test)]
 mod tests {
+    use object::ObjectSymbol as _;
+
     use super::*;
     use crate::kernel::Kernel;
+
+    /// From this depth on the kernel (6.13 and newer, `BPF_PRIV_STACK_MIN_SIZE` in
+    /// kernel/bpf/verifier.c) gives a tracing program a stack per processor. Uprobe programs can
+    /// be preempted and entered again on the same processor, so theirs must stay below.
+    const PRIVATE_STACK: i32 = 64;
+
+    /// Deepest place of the stack that each function names, in bytes.
+    fn stack_depths(object: &[u8]) -> Vec<(String, i32)> {
+        let file = object::File::parse(object).expect("an ELF object");
+        let functions = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == object::SymbolKind::Text);
+        functions
+            .map(|function| {
+                let section = function.section_index().expect("a section");
+                let section = file.section_by_index(section).expect("a section");
+                let data = section.data().expect("code");
+                let from = usize::try_from(function.address()).expect("small");
+                let code = &data[from..from + usize::try_from(function.size()).expect("small")];
+                (function.name().expect("a name").to_owned(), depth(code))
+            })
+            .collect()
+    }
+
+    fn depth(code: &[u8]) -> i32 {
+        const FRAME: u8 = 10;
+        let mut deepest = 0;
+        let mut points_to_frame = [false; 16];
+        let mut slots = code.as_chunks::<SLOT>().0.iter();
+        while let Some(&[code, registers, low, high, a, b, c, d]) = slots.next() {
+            let (to, from) = (registers & 15, registers >> 4);
+            let offset = i32::from(i16::from_le_bytes([low, high]));
+            let number = i32::from_le_bytes([a, b, c, d]);
+            match code & 7 {
+                1 if from == FRAME => deepest = deepest.max(-offset),
+                2 | 3 if to == FRAME => deepest = deepest.max(-offset),
+                _ => {}
+            }
+            // `rN = r10`, then `rN += number`.
+            if code == 0xbf {
+                points_to_frame[usize::from(to)] = from == FRAME;
+            } else if code == 0x07 && points_to_frame[usize::from(to)] {
+                deepest = deepest.max(-number);
+            }
+            if code == LOAD_64 {
+                slots.next();
+            }
+        }
+        deepest
+    }
+
+    #[test]
+    fn uprobe_programs_keep_a_small_stack() {
+        let object = Kernel::object();
+        if object.is_empty() {
+            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+            return;
+        }
+        let depths = stack_depths(object);
+        let uprobes: Vec<_> = depths
+            .iter()
+            .filter(|(name, _)| name.starts_with("tls_"))
+            .collect();
+        assert_eq!(uprobes.len(), 4, "{depths:?}");
+        for (name, depth) in uprobes {
+            assert!(*depth < PRIVATE_STACK, "{name} uses {depth} bytes of stack");
+        }
+    }
 
     #[test]
     fn the_kernel_half_calls_read_only_helpers() {
         let object = Kernel::object();
         if object.is_empty() {
-            eprintln!("skipped: built without the kernel half (no bpf-linker)");
+            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
             return;
         }
         assert_eq!(

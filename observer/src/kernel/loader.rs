@@ -1,7 +1,7 @@
 //! Loads the kernel half and hands out its parts.
 
 use std::fmt;
-use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 
 use aya::maps::{Map, MapData, SkStorage};
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -67,29 +67,35 @@ pub struct Parts {
 
 impl Kernel {
     /// Loads the object, then every probe of the table; fails only if a required one fails.
-    pub fn start(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
-        let KernelSettings {
-            ring_bytes,
-            both_sides,
-        } = *settings;
-        let (mut kernel, parts) = Self::load(ring_bytes, both_sides)?;
+    ///
+    /// `own` is a socket of the agent that does not listen yet: it and what it accepts are never
+    /// observed.
+    pub fn start(
+        settings: &KernelSettings,
+        own: Option<&impl AsRawFd>,
+    ) -> Result<(Self, Parts), KernelError> {
+        let (mut kernel, parts) = Self::load(settings)?;
+        if let Some(socket) = own {
+            kernel.exclude(socket)?;
+        }
         kernel.attach()?;
         Ok((kernel, parts))
     }
 
     /// As [`Self::start`], but a required probe that fails is only reported.
     pub fn probe(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
-        match Self::start(settings) {
-            Err(KernelError::Required { .. }) => {
-                let (mut kernel, parts) = Self::load(settings.ring_bytes, settings.both_sides)?;
-                let _ = kernel.attach();
-                Ok((kernel, parts))
-            }
-            result => result,
+        let (mut kernel, parts) = Self::load(settings)?;
+        match kernel.attach() {
+            Ok(()) | Err(KernelError::Required { .. }) => Ok((kernel, parts)),
+            Err(error) => Err(error),
         }
     }
 
-    fn load(ring_bytes: u32, both_sides: bool) -> Result<(Self, Parts), KernelError> {
+    fn load(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
+        let KernelSettings {
+            ring_bytes,
+            both_sides,
+        } = *settings;
         if OBJECT.is_empty() {
             return Err(KernelError::NoObject);
         }
@@ -152,15 +158,15 @@ impl Kernel {
         &self.cgroup
     }
 
-    /// Marks a listener of the agent, so that its connections are never observed. Sockets it
-    /// accepts inherit the mark.
-    pub fn exclude(&mut self, listener: &TcpListener) -> Result<(), KernelError> {
+    /// Marks a socket of the agent, so that it is never observed, nor what it accepts. Before the
+    /// socket listens: what was accepted earlier has no mark.
+    fn exclude(&mut self, socket: &impl AsRawFd) -> Result<(), KernelError> {
         let own = self.own.as_mut().ok_or(KernelError::Map("CONNS"))?;
         let state = ConnState {
             own: 1,
             ..ConnState::default()
         };
-        own.insert(listener, &state, 0)
+        own.insert(socket, &state, 0)
             .map_err(|source| KernelError::MapAccess {
                 name: "CONNS",
                 source,
