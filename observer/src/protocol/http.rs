@@ -24,6 +24,8 @@ pub struct ProtocolShared {
     pub head_bytes: usize,
     /// Bound of `head_bytes`.
     pub head_limit: usize,
+    /// The source can leave out bytes that are not needed.
+    pub skip_bodies: bool,
 }
 
 impl Default for ProtocolShared {
@@ -32,6 +34,7 @@ impl Default for ProtocolShared {
             counts: ProtocolCounts::default(),
             head_bytes: 0,
             head_limit: HEAD_LIMIT,
+            skip_bodies: true,
         }
     }
 }

@@ -141,6 +141,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
 
     /// Asks to leave out the rest of a large body; `at` is the place of the next byte.
     pub(super) fn demand(&mut self, at: u64) -> Option<u64> {
+        if !self.shared.skip_bodies {
+            return None;
+        }
         let left = match self.side.state {
             State::Length(left) if !self.side.doubtful => left,
             State::Chunked(chunked) => chunked.left(),
