@@ -377,3 +377,13 @@ const fn opposite(direction: Direction) -> Direction {
         Direction::Outbound => Direction::Inbound,
     }
 }
+
+#[cfg(test)]
+mod size {
+    #[test]
+    fn the_state_of_a_connection_is_small() {
+        // A full table of them has to fit the memory that the agent may take.
+        let size = size_of::<super::Observed>();
+        assert!(size <= 1024, "{size} bytes");
+    }
+}
