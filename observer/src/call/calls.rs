@@ -221,7 +221,7 @@ impl Calls {
             return;
         }
         self.open_bytes += cost;
-        open.queue.push_back(new);
+        open.push(new);
     }
 
     /// Remembers a connection whose server side is seen, once its addresses are known.

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use super::ApiCall;
 use crate::protocol::Marks;
 
+/// Calls under way that a connection keeps memory for.
+const KEEP_CAPACITY: usize = 2;
+
 /// A call under way.
 #[derive(Debug)]
 pub(super) struct OpenCall {
@@ -61,9 +64,21 @@ impl OpenCalls {
     }
 
     pub(super) fn take(&mut self, id: u64) -> Option<OpenCall> {
-        match self.index(id)? {
+        let open = match self.index(id)? {
             0 => self.queue.pop_front(),
             index => self.queue.remove(index),
+        };
+        if self.queue.is_empty() && self.queue.capacity() > KEEP_CAPACITY {
+            self.queue = VecDeque::new();
         }
+        open
+    }
+
+    pub(super) fn push(&mut self, open: OpenCall) {
+        if self.queue.capacity() == 0 {
+            // One, not the usual four: most connections never have two calls under way.
+            self.queue.reserve_exact(1);
+        }
+        self.queue.push_back(open);
     }
 }

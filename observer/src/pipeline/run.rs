@@ -60,6 +60,12 @@ impl Pipeline {
         self.shared.calls.clock_offset_ns = clock_offset_ns;
     }
 
+    /// Says whether the source can leave out bytes that are not needed, and returns what was said
+    /// before. If it cannot, [`Output::Skip`] does not come, and what is missing is a loss.
+    pub fn skip_bodies(&mut self, can: bool) -> bool {
+        std::mem::replace(&mut self.shared.protocol.skip_bodies, can)
+    }
+
     /// Gives a connection the name that its source has for it.
     pub fn set_label(&mut self, conn: ConnId, label: Arc<str>, out: &mut impl FnMut(Output)) {
         self.learn(conn, out, |conn| conn.label = Some(label));
@@ -369,5 +375,15 @@ const fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Inbound => Direction::Outbound,
         Direction::Outbound => Direction::Inbound,
+    }
+}
+
+#[cfg(test)]
+mod size {
+    #[test]
+    fn the_state_of_a_connection_is_small() {
+        // A full table of them has to fit the memory that the agent may take.
+        let size = size_of::<super::Observed>();
+        assert!(size <= 1024, "{size} bytes");
     }
 }

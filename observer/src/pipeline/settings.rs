@@ -9,7 +9,7 @@ pub struct PipelineSettings {
     /// server's side.
     pub both_sides: bool,
     /// Connections known at once; beyond, the least recently used one is dropped. The default
-    /// of 65,536 takes about 60 MiB when full.
+    /// of 65,536 takes about 80 MiB when full.
     pub max_connections: usize,
     /// A connection without any input for so long is dropped, nanoseconds. Default: 20 minutes,
     /// above the keep-alive time of common servers and of idle pools.

@@ -7,23 +7,26 @@ use super::side::{Side, State};
 use super::{Message, ProtocolCounts, Verdict};
 use crate::stream::{Chunk, Direction, Piece, add};
 
-/// Memory for incomplete heads of all connections together, bytes: enough for 64 that are as
-/// large as can be, or for 16,000 of usual size that all stop in the middle.
+/// Memory for incomplete heads and for lists of requests under way, of all connections together,
+/// bytes: enough for 64 heads as large as can be, or for 16,000 of usual size that all stop in
+/// the middle.
 pub const HEAD_LIMIT: usize = 16 << 20;
 
 /// Bytes of one direction that are searched for a first message on a connection joined midway,
 /// which may be inside a large body.
 const JOIN_SEARCH_LIMIT: u64 = 4 << 20;
 
-/// What all connections share: counters and the memory that incomplete heads may take.
+/// What all connections share: counters and the memory that messages under way may take.
 #[derive(Debug)]
 pub struct ProtocolShared {
     /// Counters.
     pub counts: ProtocolCounts,
-    /// Memory of incomplete heads in use, bytes.
+    /// Memory of incomplete heads and lists of requests in use, bytes.
     pub head_bytes: usize,
     /// Bound of `head_bytes`.
     pub head_limit: usize,
+    /// The source can leave out bytes that are not needed.
+    pub skip_bodies: bool,
 }
 
 impl Default for ProtocolShared {
@@ -32,6 +35,7 @@ impl Default for ProtocolShared {
             counts: ProtocolCounts::default(),
             head_bytes: 0,
             head_limit: HEAD_LIMIT,
+            skip_bodies: true,
         }
     }
 }
@@ -68,6 +72,8 @@ pub struct Http {
     /// The first bytes were not seen, so what comes first may be the middle of something.
     midway: bool,
     pairing: Pairing,
+    /// Memory of `pairing` that the shared sum has.
+    accounted: usize,
     active_ns: u64,
 }
 
@@ -158,6 +164,8 @@ impl Http {
         }
         let skip = reader.demand(at.saturating_add(moved));
         let (heads, left_http, invalid) = (reader.heads, reader.left_http, reader.invalid);
+        let memory = self.pairing.memory();
+        shared.account(std::mem::replace(&mut self.accounted, memory), memory);
         if heads && !confirmed {
             self.confirmed = true;
         }
@@ -331,6 +339,7 @@ impl Http {
     /// response, and frees what was kept.
     pub fn close(&mut self, shared: &mut ProtocolShared, out: &mut impl FnMut(Message<'_>)) {
         self.drop_heads(shared);
+        shared.account(std::mem::take(&mut self.accounted), 0);
         let lost = self.pairing.uncertain();
         self.pairing.abandon(&mut |id| {
             out(Message::Unanswered {

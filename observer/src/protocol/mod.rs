@@ -24,6 +24,7 @@ mod chunked;
 mod counts;
 mod framing;
 mod head;
+mod head_reading;
 mod http;
 mod marks;
 mod message;

@@ -17,6 +17,9 @@ pub const MAX_IN_FLIGHT: usize = 256;
 /// pipelines: its server answers one after the other without waiting.
 const QUIET_NS: u64 = 1_000_000_000;
 
+/// Requests under way that a connection keeps memory for.
+const SMALL: usize = 4;
+
 /// Methods that change how the response is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -83,6 +86,38 @@ impl Pairing {
         self.responses_lost || matches!(self.queue.front(), Some(Entry::Unseen(_)))
     }
 
+    /// As many requests are under way as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.known >= MAX_IN_FLIGHT
+    }
+
+    /// It takes no more memory than every connection is granted.
+    pub(super) fn is_small(&self) -> bool {
+        self.queue.capacity() <= SMALL
+    }
+
+    /// Memory in use beyond that, bytes.
+    pub(super) fn memory(&self) -> usize {
+        if self.is_small() {
+            0
+        } else {
+            self.queue.capacity() * size_of::<Entry>()
+        }
+    }
+
+    /// Forgets the requests under way: which response answers which is not known from here on.
+    pub(super) fn give_up(&mut self, lost: &mut impl FnMut(u64)) {
+        self.abandon(lost);
+        self.pipelined = true;
+        self.responses_lost = true;
+    }
+
+    fn shrink(&mut self) {
+        if self.queue.len() <= 1 && !self.is_small() {
+            self.queue.shrink_to(1);
+        }
+    }
+
     /// A request begins; before it, nothing moved since `quiet_since_ns`. `lost` is told the
     /// requests that will never be answered with certainty.
     pub(super) fn request(
@@ -96,11 +131,6 @@ impl Pairing {
         if quiet && self.pipelined && (self.responses_lost || self.queue.len() > self.known) {
             self.abandon(&mut lost);
             self.responses_lost = false;
-        }
-        if self.known >= MAX_IN_FLIGHT {
-            self.abandon(&mut lost);
-            self.pipelined = true;
-            self.responses_lost = true;
         }
         let id = self.next_id;
         self.next_id += 1;
@@ -120,6 +150,7 @@ impl Pairing {
                     }
                     self.queue.pop_front();
                     self.known -= 1;
+                    self.shrink();
                     self.pipelined |= matches!(
                         self.queue.front(),
                         Some(Entry::Known(next)) if next.time_ns <= time_ns
@@ -166,6 +197,7 @@ impl Pairing {
         } else {
             self.queue.push_front(Entry::Unseen(0));
         }
+        self.shrink();
         answered
     }
 
@@ -202,6 +234,7 @@ impl Pairing {
             }
         }
         self.known = 0;
+        self.shrink();
     }
 }
 
@@ -311,9 +344,14 @@ mod tests {
         let mut pairing = Pairing::default();
         let mut lost = 0;
         for time in 0..10_000 {
+            if pairing.is_full() {
+                pairing.give_up(&mut |_| lost += 1);
+            }
             pairing.request(time, Kind::Other, time, |_| lost += 1);
             assert!(pairing.queue.len() <= MAX_IN_FLIGHT + 1);
         }
         assert!(lost >= 10_000 - MAX_IN_FLIGHT);
+        pairing.abandon(&mut |_| {});
+        assert!(pairing.is_small());
     }
 }

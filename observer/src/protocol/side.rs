@@ -6,9 +6,6 @@ use super::head::MAX_HEAD;
 use super::http::ProtocolShared;
 use super::marks::Marks;
 
-/// Memory kept between heads that came in pieces, so that the next one needs no allocation.
-const KEEP_CAPACITY: usize = 4 << 10;
-
 /// Where in a message a direction is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -88,27 +85,15 @@ impl Side {
         Ok(())
     }
 
-    /// Takes the kept head out; it has to come back with [`Side::put_back`].
-    pub(super) fn take_head(&mut self) -> Vec<u8> {
+    /// Takes the kept head out.
+    pub(super) fn take_head(&mut self, shared: &mut ProtocolShared) -> Vec<u8> {
         self.searched = 0;
+        shared.account(self.head.capacity(), 0);
         std::mem::take(&mut self.head)
-    }
-
-    pub(super) fn put_back(&mut self, mut head: Vec<u8>, shared: &mut ProtocolShared) {
-        head.clear();
-        if head.capacity() > KEEP_CAPACITY {
-            shared.account(head.capacity(), 0);
-            head = Vec::new();
-        }
-        self.head = head;
     }
 
     /// Forgets the kept head and returns how long it was.
     pub(super) fn drop_head(&mut self, shared: &mut ProtocolShared) -> usize {
-        self.searched = 0;
-        let len = self.head.len();
-        shared.account(self.head.capacity(), 0);
-        self.head = Vec::new();
-        len
+        self.take_head(shared).len()
     }
 }

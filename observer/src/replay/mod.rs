@@ -17,6 +17,8 @@
 
 mod error;
 mod line;
+#[cfg(test)]
+mod tests;
 mod transcript;
 
 pub use error::{ReplayError, Wrong};

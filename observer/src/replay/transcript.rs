@@ -45,6 +45,19 @@ pub fn replay(
     pipeline: &mut Pipeline,
     out: &mut impl FnMut(Output),
 ) -> Result<Replayed, ReplayError> {
+    // A recording has what it has: a gap in it is a loss.
+    let skip_bodies = pipeline.skip_bodies(false);
+    let replayed = replay_lines(reader, name, pipeline, out);
+    pipeline.skip_bodies(skip_bodies);
+    replayed
+}
+
+fn replay_lines(
+    reader: &mut impl BufRead,
+    name: &Path,
+    pipeline: &mut Pipeline,
+    out: &mut impl FnMut(Output),
+) -> Result<Replayed, ReplayError> {
     let mut replayed = Replayed::default();
     let mut text = Vec::new();
     for line in 1u64.. {
@@ -92,7 +105,7 @@ fn connection(
     pipeline: &mut Pipeline,
     out: &mut impl FnMut(Output),
 ) -> Result<u64, Wrong> {
-    let line = Line::parse(text)?;
+    let line = Line::parse(text.trim_ascii_end())?;
     let ends = line.ends()?;
     let mut timed = false;
     for (index, chunk) in line.chunks.iter().enumerate() {

@@ -131,6 +131,7 @@ fn a_thousand_requests_without_an_answer_are_bounded() {
         run.bytes(Inbound, &get(&format!("/{number}")));
         assert!(run.pipeline.buffered_bytes() < 2048 * (MAX_IN_FLIGHT + 1));
     }
+    assert!(run.pipeline.counts().protocol.in_flight_over_limit > 0);
     run.close();
     assert_eq!(run.calls().len(), 5_000);
     run.assert_empty();

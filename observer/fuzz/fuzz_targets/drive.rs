@@ -1,0 +1,196 @@
+//! What the fuzz targets do with the bytes they are given. The ordinary tests run the same code
+//! on random bytes (`observer/tests/fuzz_twins.rs`).
+
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use observer::pipeline::{Output, Pipeline, PipelineSettings};
+use observer::replay::replay;
+use observer::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
+
+/// More than anything of the size that a fuzzer sends may make the pipeline keep.
+const MOST_KEPT: usize = 4 << 20;
+
+/// Connections that inputs are spread over; the table holds fewer.
+const CONNECTIONS: u8 = 6;
+
+/// Reads numbers and texts off the front of the fuzzer's bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let (first, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_le_bytes(*first))
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let len = usize::from(self.byte()?);
+        let (text, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        Some(text)
+    }
+}
+
+fn pipeline() -> Pipeline {
+    let settings = PipelineSettings {
+        max_connections: 4,
+        ..PipelineSettings::default()
+    };
+    Pipeline::new(settings)
+}
+
+fn finish(mut pipeline: Pipeline, now_ns: u64) {
+    pipeline.finish(now_ns, &mut look);
+    assert_eq!(
+        pipeline.buffered_bytes(),
+        0,
+        "something is kept of closed connections"
+    );
+}
+
+/// What every output must fulfil.
+fn look(output: Output) {
+    if let Output::Call(call) = output {
+        assert!(call.method.len() <= 32 && call.path.len() <= 4096);
+        assert!(call.query.is_none_or(|query| query.len() <= 1024));
+        assert!(call.flags.is_sorted());
+    }
+}
+
+fn direction(byte: u8) -> Direction {
+    if byte & 1 == 0 {
+        Direction::Inbound
+    } else {
+        Direction::Outbound
+    }
+}
+
+/// TCP segments near and far, with flags, losses and the passing of time.
+pub fn segments(data: &[u8]) {
+    let mut reader = Reader(data);
+    let mut pipeline = pipeline();
+    let mut now_ns = 0u64;
+    let mut next = [[1000u32; 2]; CONNECTIONS as usize];
+    let end = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    while let (Some(kind), Some(flags)) = (reader.byte(), reader.byte()) {
+        let index = usize::from(kind % CONNECTIONS);
+        let conn = ConnId(index as u64);
+        now_ns += u64::from(flags) << 20;
+        let way = direction(flags);
+        let next = &mut next[index][usize::from(flags & 1)];
+        match kind >> 5 {
+            0 => pipeline.push(
+                Input::Closed {
+                    conn,
+                    time_ns: now_ns,
+                },
+                &mut look,
+            ),
+            1 => pipeline.tick(now_ns, &mut look),
+            place => {
+                let seq = match place {
+                    2 => reader.number().unwrap_or_default(),
+                    3 => next.wrapping_add(u32::from(kind)),
+                    4 => next.wrapping_sub(u32::from(kind)),
+                    _ => *next,
+                };
+                let bytes = reader.text().unwrap_or_default();
+                let missing = if flags & 2 == 0 { 0 } else { u32::from(kind) };
+                let len = bytes.len() as u32 + missing;
+                let segment = Segment {
+                    conn,
+                    time_ns: now_ns,
+                    direction: way,
+                    seq,
+                    syn: flags & 12 == 12,
+                    fin: flags & 48 == 48,
+                    rst: flags & 192 == 192,
+                    len,
+                    bytes,
+                    flow: Flow {
+                        local: end(80),
+                        remote: end(5000),
+                        link: Some(index as u64),
+                    },
+                    from_start: kind & 1 == 0,
+                };
+                *next = seq.wrapping_add(len);
+                pipeline.push(Input::Segment(segment), &mut look);
+            }
+        }
+        assert!(pipeline.buffered_bytes() < MOST_KEPT);
+        assert!(pipeline.connections() <= 4);
+    }
+    finish(pipeline, now_ns);
+}
+
+/// Plaintext: the first byte says how it is cut, a zero byte pair changes direction.
+pub fn bytes(data: &[u8]) {
+    let Some((&size, mut data)) = data.split_first() else {
+        return;
+    };
+    let mut pipeline = pipeline();
+    let conn = ConnId(1);
+    let mut offsets = [0u64; 2];
+    let mut side = 0u8;
+    let mut now_ns = 0;
+    while !data.is_empty() {
+        if let [0, 0, gap, rest @ ..] = data {
+            side ^= 1;
+            offsets[usize::from(side)] += u64::from(*gap >> 3) << (*gap & 7);
+            data = rest;
+            continue;
+        }
+        let len = data
+            .windows(2)
+            .position(|pair| pair == [0, 0])
+            .unwrap_or(data.len());
+        let (bytes, rest) = data.split_at(len.min(usize::from(size) + 1).max(1));
+        data = rest;
+        now_ns += 1;
+        let offset = offsets[usize::from(side)];
+        let len = bytes.len() as u64;
+        offsets[usize::from(side)] += len;
+        let direction = direction(side);
+        let piece = Bytes {
+            conn,
+            time_ns: now_ns,
+            direction,
+            offset,
+            len,
+            bytes,
+        };
+        pipeline.push(Input::Bytes(piece), &mut look);
+        assert!(pipeline.buffered_bytes() < MOST_KEPT);
+    }
+    pipeline.push(
+        Input::Closed {
+            conn,
+            time_ns: now_ns,
+        },
+        &mut look,
+    );
+    finish(pipeline, now_ns);
+}
+
+/// A file of transcripts.
+pub fn transcript(data: &[u8]) {
+    let mut pipeline = pipeline();
+    if let Err(error) = replay(
+        &mut Cursor::new(data),
+        Path::new("input"),
+        &mut pipeline,
+        &mut look,
+    ) {
+        assert!(error.to_string().starts_with("input: line "));
+    }
+    finish(pipeline, 0);
+}

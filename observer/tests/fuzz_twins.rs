@@ -1,0 +1,69 @@
+//! The fuzz targets, on random bytes and on the sample transcripts.
+
+#[path = "../fuzz/fuzz_targets/drive.rs"]
+mod drive;
+
+use proptest::prelude::*;
+
+/// Words that messages are made of, and what breaks them.
+const WORDS: [&[u8]; 14] = [
+    b"GET / HTTP/1.1\r\n",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 101 Up\r\n\r\n",
+    b"Content-Length: 9\r\n",
+    b"Content-Length: 9000000000\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Host: h\r\n",
+    b"\r\n",
+    b"3\r\nabc\r\n",
+    b"0\r\n\r\n",
+    b"\0\0\x07",
+    b"\xff\xfe",
+    b" folded\r\n",
+];
+
+fn words() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        6 => prop::sample::select(WORDS.to_vec()).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+    ];
+    prop::collection::vec(word, 0..60).prop_map(|words| words.concat())
+}
+
+/// A message in the shape that the segments target reads: kind, flags, length, text.
+fn framed() -> impl Strategy<Value = Vec<u8>> {
+    let part = (any::<u8>(), any::<u8>(), words()).prop_map(|(kind, flags, mut text)| {
+        text.truncate(255);
+        let mut part = vec![kind, flags, text.len() as u8];
+        part.extend(text);
+        part
+    });
+    prop::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn segments(data in prop_oneof![3 => framed(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::segments(&data);
+    }
+
+    #[test]
+    fn bytes(data in prop_oneof![3 => words(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::bytes(&data);
+    }
+
+    #[test]
+    fn transcript_with_a_damaged_byte(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut text = include_bytes!("../../tests/transcripts/loss.jsonl").to_vec();
+        let at = at.index(text.len());
+        text[at] = byte;
+        drive::transcript(&text);
+    }
+}
