@@ -29,6 +29,15 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Settings, as the text of a configuration file.
     pub settings: Option<String>,
+    /// Environment variables.
+    pub environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Launch {
+    /// With a log that says all it can.
+    pub fn talkative() -> Self {
+        Self { environment: vec![("RUST_LOG", "trace")], ..Self::default() }
+    }
 }
 
 /// A running `observer run --format jsonl`.
@@ -88,6 +97,7 @@ impl Agent {
         }
         command
             .args(&launch.arguments)
+            .envs(launch.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -100,7 +110,7 @@ impl Agent {
             .context("no standard output")?;
         let stderr = running.child().stderr.take().context("no standard error")?;
         let stdout = collect(stdout, Arc::clone(&lines), |lines, line| {
-            lines.raw.push(line)
+            lines.raw.push(line);
         });
         let stderr = collect(stderr, Arc::clone(&lines), |lines, line| {
             lines.stderr.push_str(&line);
