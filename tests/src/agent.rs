@@ -36,7 +36,10 @@ pub struct Launch {
 impl Launch {
     /// With a log that says all it can.
     pub fn talkative() -> Self {
-        Self { environment: vec![("RUST_LOG", "trace")], ..Self::default() }
+        Self {
+            environment: vec![("RUST_LOG", "trace")],
+            ..Self::default()
+        }
     }
 }
 

@@ -34,28 +34,51 @@ fn outcome(agent: &Agent, port: u16, path: &str) -> Result<(String, String)> {
         call.served_by(port) && call.path == path
     })?;
     let auth = call.auth.clone();
-    Ok((auth.scheme.context("no scheme")?, auth.outcome.context("no outcome")?))
+    Ok((
+        auth.scheme.context("no scheme")?,
+        auth.outcome.context("no outcome")?,
+    ))
 }
 
 fn fates(tls: bool) -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = guarded()?;
     let agent = Agent::start()?;
-    let (base, port) =
-        if tls { (nginx.tls_url(""), nginx.https) } else { (nginx.url(""), nginx.http) };
+    let (base, port) = if tls {
+        (nginx.tls_url(""), nginx.https)
+    } else {
+        (nginx.url(""), nginx.http)
+    };
     let bearer = "Authorization: Bearer some.signed.token";
     let key = "X-Api-Key: some-api-key";
     let cases: [(&str, &[&str], &str, &str); 10] = [
         ("/status/200", &[], "none", "none"),
         ("/private/no-credential", &[], "none", "challenge"),
-        ("/private/wrong", &["-u", "ada:wrong-password"], "basic", "failed"),
-        ("/private/right", &["-u", "ada:right-password"], "basic", "success"),
+        (
+            "/private/wrong",
+            &["-u", "ada:wrong-password"],
+            "basic",
+            "failed",
+        ),
+        (
+            "/private/right",
+            &["-u", "ada:right-password"],
+            "basic",
+            "success",
+        ),
         ("/status/401", &["-H", bearer], "bearer", "failed"),
         ("/status/403", &["-H", bearer], "bearer", "denied"),
         ("/status/429", &["-H", key], "api_key", "throttled"),
         ("/status/201", &["-H", key], "api_key", "success"),
         ("/status/500", &["-H", bearer], "bearer", "unknown"),
-        ("/redirect", &["-b", "sessionid=some-session"], "cookie", "success"),
+        (
+            "/redirect",
+            &["-b", "sessionid=some-session"],
+            "cookie",
+            "success",
+        ),
     ];
     for (path, arguments, ..) in cases {
         let mut all = arguments.to_vec();
@@ -98,7 +121,9 @@ fn the_fate_of_each_credential_is_told_over_https() -> Result<()> {
 
 #[test]
 fn a_burst_of_failures_raises_a_finding() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = guarded()?;
     let agent = Agent::start()?;
     let urls = vec![nginx.url("/private/page"); BURST];
@@ -106,20 +131,35 @@ fn a_burst_of_failures_raises_a_finding() -> Result<()> {
     arguments.extend(urls);
     curl(&arguments)?;
     let findings = wait::until("a finding", Duration::from_secs(6), || {
-        agent.findings().ok().filter(|findings| !findings.is_empty())
+        agent
+            .findings()
+            .ok()
+            .filter(|findings| !findings.is_empty())
     })
     .with_context(|| agent.diagnostics())?;
     let told = findings[0].to_string();
-    ensure!(told.contains("127.0.0.1"), "the finding does not name the client: {told}");
-    ensure!(findings.len() <= 3, "one burst, told {} times", findings.len());
+    ensure!(
+        told.contains("127.0.0.1"),
+        "the finding does not name the client: {told}"
+    );
+    ensure!(
+        findings.len() <= 3,
+        "one burst, told {} times",
+        findings.len()
+    );
     let metrics = agent.metrics()?;
-    ensure!(metrics.sum("observer_findings_total", &[]) >= 1.0, "not counted");
+    ensure!(
+        metrics.sum("observer_findings_total", &[]) >= 1.0,
+        "not counted"
+    );
     Ok(())
 }
 
 #[test]
 fn calls_without_credential_or_with_a_good_one_raise_no_finding() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = guarded()?;
     let agent = Agent::start()?;
     // A browser's first call is answered by a challenge, its second succeeds: no attack.

@@ -46,7 +46,9 @@ fn oddities(agent: &Agent) -> Result<f64> {
 
 /// Each input on a connection of its own, to a server that drops what it does not understand.
 fn survives(inputs: &[Vec<u8>]) -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(2)?;
     let mut agent = Agent::start()?;
     // Known first, so that the port is one the agent has seen HTTP on.
@@ -71,7 +73,13 @@ fn garbage_and_binary_on_an_http_port_are_survived_and_counted() -> Result<()> {
     inputs.push(noise(500_000));
     // Begins as HTTP does, and goes on as nothing does.
     inputs.push([b"GET / HTTP/1.1\r\n".as_slice(), &noise(5000)].concat());
-    inputs.push([b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", &noise(5000)[..]].concat());
+    inputs.push(
+        [
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            &noise(5000)[..],
+        ]
+        .concat(),
+    );
     survives(&inputs)
 }
 
@@ -105,7 +113,9 @@ fn nuls_and_control_bytes_are_survived_and_counted() -> Result<()> {
 
 #[test]
 fn ten_thousand_dropped_connections_are_survived() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(4)?;
     let mut agent = Agent::start()?;
     for n in 0..DROPPED {
@@ -132,7 +142,9 @@ fn answering(answer: &'static [u8]) -> Result<u16> {
 }
 
 fn cut_answer(answer: &'static [u8], wanted: impl Fn(&Call) -> bool) -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(1)?;
     let port = answering(answer)?;
     let mut agent = Agent::start()?;
@@ -148,17 +160,22 @@ fn cut_answer(answer: &'static [u8], wanted: impl Fn(&Call) -> bool) -> Result<(
 
 #[test]
 fn a_server_that_closes_within_its_body_leaves_a_cut_call() -> Result<()> {
-    cut_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this", |call| {
-        call.status == Some(200)
-            && call.response_bytes == Some(9)
-            && call.flags.iter().any(|flag| flag == "response_cut")
-    })
+    cut_answer(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this",
+        |call| {
+            call.status == Some(200)
+                && call.response_bytes == Some(9)
+                && call.flags.iter().any(|flag| flag == "response_cut")
+        },
+    )
 }
 
 #[test]
 fn a_server_that_closes_within_its_head_leaves_a_call_without_status() -> Result<()> {
     cut_answer(b"HTTP/1.1 200 OK\r\nContent-Le", |call| {
-        call.flags.iter().any(|flag| flag == "response_cut" || flag == "no_response")
+        call.flags
+            .iter()
+            .any(|flag| flag == "response_cut" || flag == "no_response")
     })
 }
 
@@ -171,12 +188,18 @@ fn a_server_that_closes_without_a_word_leaves_an_unanswered_call() -> Result<()>
 
 #[test]
 fn hostile_bytes_inside_tls_are_survived() -> Result<()> {
-    let Some(_turn) = live(&["node", "nginx", "openssl", "timeout"]) else { return Ok(()) };
+    let Some(_turn) = live(&["node", "nginx", "openssl", "timeout"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(1)?;
     let server = Script::node().with_tls().start()?;
     let mut agent = Agent::start()?;
     for port in [server.port, nginx.https] {
-        for input in [noise(3000), vec![0; 3000], b"GET / HTTP/9.9\r\nx\r\n\r\n".to_vec()] {
+        for input in [
+            noise(3000),
+            vec![0; 3000],
+            b"GET / HTTP/9.9\r\nx\r\n\r\n".to_vec(),
+        ] {
             let mut wire = Wire::connect_tls(port)?;
             let _ = wire.send(&input);
             std::thread::sleep(Duration::from_millis(100));
@@ -184,7 +207,8 @@ fn hostile_bytes_inside_tls_are_survived() -> Result<()> {
     }
     curl(&[server.url("/status/200"), server.url("/bytes/3")])?;
     wait::until("the good calls", Duration::from_secs(6), || {
-        let good = agent.calls_where(|call| call.served_by(server.port) && call.status == Some(200));
+        let good =
+            agent.calls_where(|call| call.served_by(server.port) && call.status == Some(200));
         good.ok().filter(|calls| calls.len() == 2)
     })?;
     curl(&[nginx.tls_url("/status/200")])?;
@@ -196,7 +220,9 @@ fn hostile_bytes_inside_tls_are_survived() -> Result<()> {
 
 #[test]
 fn a_good_server_next_to_bad_input_is_counted_exactly() -> Result<()> {
-    let Some(_turn) = live(&["python3", "nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["python3", "nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(2)?;
     let server = Script::python().keeping_alive().start()?;
     let agent = Agent::start()?;
@@ -208,9 +234,16 @@ fn a_good_server_next_to_bad_input_is_counted_exactly() -> Result<()> {
             }
         }
     });
-    let urls: Vec<String> = (0..150).map(|n| server.url(&format!("/bytes/{n}"))).collect();
+    let urls: Vec<String> = (0..150)
+        .map(|n| server.url(&format!("/bytes/{n}")))
+        .collect();
     curl(&urls)?;
     let _ = noise_maker.join();
-    ensure!(Agreement::of(&agent, &server.log, server.port).reached()?.len() == 150);
+    ensure!(
+        Agreement::of(&agent, &server.log, server.port)
+            .reached()?
+            .len()
+            == 150
+    );
     Ok(())
 }

@@ -13,18 +13,32 @@ const AFTER: [&str; 3] = ["/status/200?n=1", "/status/404?n=2", "/status/503?n=3
 
 fn seen(agent: &Agent, port: u16) -> Result<Vec<Arc<Call>>> {
     let calls = wait::until("the calls", Duration::from_secs(6), || {
-        agent.calls_where(|call| call.served_by(port)).ok().filter(|calls| calls.len() >= 3)
+        agent
+            .calls_where(|call| call.served_by(port))
+            .ok()
+            .filter(|calls| calls.len() >= 3)
     });
     let calls = match calls {
         Ok(calls) => calls,
         Err(error) => {
-            anyhow::bail!("{error}; all calls: {:#?}; {}", agent.calls()?, agent.diagnostics())
+            anyhow::bail!(
+                "{error}; all calls: {:#?}; {}",
+                agent.calls()?,
+                agent.diagnostics()
+            )
         }
     };
     std::thread::sleep(Duration::from_millis(300));
-    let rows: Vec<_> = calls.iter().map(|call| (call.path.as_str(), call.status)).collect();
+    let rows: Vec<_> = calls
+        .iter()
+        .map(|call| (call.path.as_str(), call.status))
+        .collect();
     ensure!(
-        rows == [("/status/200", Some(200)), ("/status/404", Some(404)), ("/status/503", Some(503))],
+        rows == [
+            ("/status/200", Some(200)),
+            ("/status/404", Some(404)),
+            ("/status/503", Some(503))
+        ],
         "{calls:#?}"
     );
     Ok(calls)
@@ -41,7 +55,10 @@ fn check(calls: &[Arc<Call>], name: &str, pids: &[u32], tls: bool) -> Result<()>
     for call in calls {
         ensure!(call.method == "GET", "{call:#?}");
         ensure!(call.process.name.as_deref() == Some(name), "{call:#?}");
-        ensure!(call.process.pid.is_some_and(|pid| pids.contains(&pid)), "{call:#?}");
+        ensure!(
+            call.process.pid.is_some_and(|pid| pids.contains(&pid)),
+            "{call:#?}"
+        );
         ensure!(call.tls.is_some() == tls, "{call:#?}");
         ensure!(call.client.port.is_some(), "{call:#?}");
     }
@@ -50,7 +67,9 @@ fn check(calls: &[Arc<Call>], name: &str, pids: &[u32], tls: bool) -> Result<()>
 
 #[test]
 fn an_open_http_connection_is_joined() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(2)?;
     let mut wire = Wire::connect(nginx.http)?;
     use_it(&mut wire, &["/moved", "/accept", "/moved"])?;
@@ -61,7 +80,9 @@ fn an_open_http_connection_is_joined() -> Result<()> {
 
 #[test]
 fn an_open_http_connection_never_used_before_is_joined() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(2)?;
     let mut wire = Wire::connect(nginx.http)?;
     let agent = Agent::start()?;
@@ -71,7 +92,9 @@ fn an_open_http_connection_never_used_before_is_joined() -> Result<()> {
 
 #[test]
 fn an_open_https_connection_is_joined() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl", "timeout"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl", "timeout"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(2)?;
     let mut wire = Wire::connect_tls(nginx.https)?;
     use_it(&mut wire, &["/moved", "/accept", "/moved"])?;
@@ -82,7 +105,9 @@ fn an_open_https_connection_is_joined() -> Result<()> {
 
 #[test]
 fn an_open_https_connection_of_node_is_joined() -> Result<()> {
-    let Some(_turn) = live(&["node", "openssl", "timeout"]) else { return Ok(()) };
+    let Some(_turn) = live(&["node", "openssl", "timeout"]) else {
+        return Ok(());
+    };
     let server = Script::node().with_tls().start()?;
     let mut wire = Wire::connect_tls(server.port)?;
     use_it(&mut wire, &["/", "/bytes/10"])?;
@@ -93,7 +118,9 @@ fn an_open_https_connection_of_node_is_joined() -> Result<()> {
 
 #[test]
 fn a_request_sent_before_and_answered_after_the_start_harms_nothing() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(1)?;
     let mut wire = Wire::connect(nginx.http)?;
     wire.send(b"GET /status/201 HTTP/1.1\r\nHost: x\r\nX-Half: ")?;

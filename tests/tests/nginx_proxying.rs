@@ -30,7 +30,9 @@ fn call_through(front: &str) -> Result<()> {
 
 #[test]
 fn a_call_through_http_front_and_nginx_upstream_is_seen_at_both() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let upstream = Nginx::start(2)?;
     let front = front_of(upstream.http)?;
     let agent = Agent::start()?;
@@ -40,7 +42,10 @@ fn a_call_through_http_front_and_nginx_upstream_is_seen_at_both() -> Result<()> 
     ensure!(at_front.len() == 4 * ROUNDS && behind.len() == 3 * ROUNDS);
     // Once: not a second time as calls the front made.
     let made = agent.calls_where(|call| {
-        call.role == "client" && [front.http, upstream.http].map(Some).contains(&call.server.port)
+        call.role == "client"
+            && [front.http, upstream.http]
+                .map(Some)
+                .contains(&call.server.port)
     })?;
     ensure!(made.is_empty(), "{made:#?}");
     Ok(())
@@ -53,7 +58,11 @@ fn through_node(front: &Nginx, base: &str, port: u16, upstream: &ScriptServer) -
     let behind = Agreement::of(&agent, &upstream.log, upstream.port).reached()?;
     ensure!(at_front.len() == 4 * ROUNDS && behind.len() == 3 * ROUNDS);
     for pair in behind {
-        ensure!(pair.call.process.name.as_deref() == Some("node"), "{:#?}", pair.call);
+        ensure!(
+            pair.call.process.name.as_deref() == Some("node"),
+            "{:#?}",
+            pair.call
+        );
         ensure!(pair.call.scheme == "http", "{:#?}", pair.call);
     }
     Ok(())
@@ -61,7 +70,9 @@ fn through_node(front: &Nginx, base: &str, port: u16, upstream: &ScriptServer) -
 
 #[test]
 fn a_call_through_http_front_and_node_upstream_is_seen_at_both() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl", "node"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl", "node"]) else {
+        return Ok(());
+    };
     let upstream = Script::node().start()?;
     let front = front_of(upstream.port)?;
     through_node(&front, &front.url(""), front.http, &upstream)
@@ -69,7 +80,9 @@ fn a_call_through_http_front_and_node_upstream_is_seen_at_both() -> Result<()> {
 
 #[test]
 fn a_call_through_https_front_and_http_upstream_is_seen_at_both() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl", "node"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl", "node"]) else {
+        return Ok(());
+    };
     let upstream = Script::node().start()?;
     let front = front_of(upstream.port)?;
     through_node(&front, &front.tls_url(""), front.https, &upstream)

@@ -12,23 +12,55 @@ const CONNECTIONS: usize = 16;
 
 /// All a client can ask of a static server, over as many connections as curl runs.
 fn mixed_calls(nginx: &Nginx, base: &str) -> Result<()> {
-    for (name, size) in [("empty", 0), ("one", 1), ("page.txt", 4_321), ("large", 300_000)] {
+    for (name, size) in [
+        ("empty", 0),
+        ("one", 1),
+        ("page.txt", 4_321),
+        ("large", 300_000),
+    ] {
         nginx.file(name, size)?;
     }
     let url = |path: &str| format!("{base}{path}");
     // Several calls on one connection, bodies of every size among them.
     curl(&[
-        "-o", "/dev/null", &url("/empty"), "-o", "/dev/null", &url("/one"),
-        "-o", "/dev/null", &url("/large"), "-o", "/dev/null", &url("/page.txt?user=1&page=2"),
-        "-o", "/dev/null", &url("/missing"), "-o", "/dev/null", &url("/status/204"),
-        "-o", "/dev/null", &url("/status/500"), "-o", "/dev/null", &url("/one"),
+        "-o",
+        "/dev/null",
+        &url("/empty"),
+        "-o",
+        "/dev/null",
+        &url("/one"),
+        "-o",
+        "/dev/null",
+        &url("/large"),
+        "-o",
+        "/dev/null",
+        &url("/page.txt?user=1&page=2"),
+        "-o",
+        "/dev/null",
+        &url("/missing"),
+        "-o",
+        "/dev/null",
+        &url("/status/204"),
+        "-o",
+        "/dev/null",
+        &url("/status/500"),
+        "-o",
+        "/dev/null",
+        &url("/one"),
     ])?;
     curl(&["-I", &url("/large"), &url("/page.txt")])?;
     curl(&["-L", &url("/redirect")])?;
     curl(&["-d", "name=value", &url("/accept"), &url("/status/418")])?;
     curl(&["-X", "DELETE", &url("/status/404"), &url("/status/204")])?;
     curl(&["-r", "10-19", &url("/page.txt"), &url("/page.txt")])?;
-    curl(&["-o", "/dev/null", "-Z", "--parallel-max", "8", &url("/one?[1-60]")])?;
+    curl(&[
+        "-o",
+        "/dev/null",
+        "-Z",
+        "--parallel-max",
+        "8",
+        &url("/one?[1-60]"),
+    ])?;
     Ok(())
 }
 
@@ -36,18 +68,37 @@ fn check_all(nginx: &Nginx, pairs: &[Pair], scheme: &str) -> Result<()> {
     let workers = nginx.workers();
     for Pair { logged: _, call } in pairs {
         let pid = call.process.pid.unwrap_or(0);
-        ensure!(workers.contains(&pid), "not a worker of {workers:?}: {call:#?}");
+        ensure!(
+            workers.contains(&pid),
+            "not a worker of {workers:?}: {call:#?}"
+        );
         ensure!(call.process.name.as_deref() == Some("nginx"), "{call:#?}");
-        ensure!(call.process.exe.as_deref().is_some_and(|exe| exe.ends_with("/nginx")), "{call:?}");
+        ensure!(
+            call.process
+                .exe
+                .as_deref()
+                .is_some_and(|exe| exe.ends_with("/nginx")),
+            "{call:?}"
+        );
         ensure!(call.scheme == scheme, "{call:#?}");
         ensure!(call.protocol == "http/1.1", "{call:#?}");
         let library = call.tls.as_ref().and_then(|tls| tls.library.as_deref());
         match scheme {
-            "https" => ensure!(library.is_some_and(|it| it.starts_with("openssl")), "{call:#?}"),
+            "https" => ensure!(
+                library.is_some_and(|it| it.starts_with("openssl")),
+                "{call:#?}"
+            ),
             _ => ensure!(call.tls.is_none(), "{call:#?}"),
         }
-        ensure!(call.duration_ms.is_some_and(|ms| (0.0..10_000.0).contains(&ms)), "{call:#?}");
-        ensure!(call.time.as_deref().is_some_and(|time| time.contains('T')), "{call:#?}");
+        ensure!(
+            call.duration_ms
+                .is_some_and(|ms| (0.0..10_000.0).contains(&ms)),
+            "{call:#?}"
+        );
+        ensure!(
+            call.time.as_deref().is_some_and(|time| time.contains('T')),
+            "{call:#?}"
+        );
         ensure!(call.route.is_some() && call.service.is_some(), "{call:#?}");
     }
     Ok(())
@@ -64,7 +115,9 @@ fn loopback_v4(pairs: &[Pair]) -> Result<()> {
 
 #[test]
 fn mixed_http_calls_are_those_in_nginx_s_log() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(4)?;
     let agent = Agent::start()?;
     mixed_calls(&nginx, &nginx.url(""))?;
@@ -75,7 +128,9 @@ fn mixed_http_calls_are_those_in_nginx_s_log() -> Result<()> {
 
 #[test]
 fn mixed_https_calls_are_those_in_nginx_s_log() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(4)?;
     let agent = Agent::start()?;
     mixed_calls(&nginx, &nginx.tls_url(""))?;
@@ -108,14 +163,24 @@ fn calls_over_ipv6_are_seen_with_their_addresses() -> Result<()> {
 fn counted(agent: &Agent, route: &str) -> Result<f64> {
     Ok(agent
         .metrics()?
-        .of("observer_calls_total", &[("role", "server"), ("route", route)])
-        .filter(|sample| sample.labels.get("status_class").is_some_and(|class| class == "2xx"))
+        .of(
+            "observer_calls_total",
+            &[("role", "server"), ("route", route)],
+        )
+        .filter(|sample| {
+            sample
+                .labels
+                .get("status_class")
+                .is_some_and(|class| class == "2xx")
+        })
         .map(|sample| sample.value)
         .sum())
 }
 
 fn under_load(tls: bool) -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl", "wrk"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl", "wrk"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(4)?;
     nginx.file("tiny", 5)?;
     let agent = Agent::start()?;
@@ -125,17 +190,31 @@ fn under_load(tls: bool) -> Result<()> {
         (nginx.url("/tiny"), nginx.http, "http")
     };
     let made = wrk::wrk(&url, CONNECTIONS, 2)?;
-    let pairs = Agreement::of(&agent, &nginx.log, port).with_cut_off(CONNECTIONS).reached()?;
-    ensure!(pairs.len() as u64 + CONNECTIONS as u64 >= made, "{} of {made}", pairs.len());
+    let pairs = Agreement::of(&agent, &nginx.log, port)
+        .with_cut_off(CONNECTIONS)
+        .reached()?;
+    ensure!(
+        pairs.len() as u64 + CONNECTIONS as u64 >= made,
+        "{} of {made}",
+        pairs.len()
+    );
     check_all(&nginx, &pairs, scheme)?;
     loopback_v4(&pairs)?;
-    #[expect(clippy::cast_precision_loss, reason = "counts of two seconds are small")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of two seconds are small"
+    )]
     let seen = pairs.len() as f64;
     let counted = counted(&agent, "/tiny")?;
-    ensure!((counted - seen).abs() < 0.5, "the metrics count {counted}, the lines {seen}");
+    ensure!(
+        (counted - seen).abs() < 0.5,
+        "the metrics count {counted}, the lines {seen}"
+    );
     let metrics = agent.metrics()?;
-    let lost: Vec<_> =
-        metrics.of("observer_capture_lost_total", &[]).filter(|it| it.value > 0.0).collect();
+    let lost: Vec<_> = metrics
+        .of("observer_capture_lost_total", &[])
+        .filter(|it| it.value > 0.0)
+        .collect();
     ensure!(lost.is_empty(), "lost: {lost:?}");
     Ok(())
 }
@@ -152,11 +231,15 @@ fn https_calls_at_saturation_are_all_counted() -> Result<()> {
 
 #[test]
 fn a_reloaded_nginx_is_followed_to_its_new_workers() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(2)?;
     let agent = Agent::start()?;
     let before = nginx.workers();
-    Command::new("kill").args(["-s", "HUP", &nginx.master().to_string()]).status()?;
+    Command::new("kill")
+        .args(["-s", "HUP", &nginx.master().to_string()])
+        .status()?;
     observer_tests::wait::until("new workers", std::time::Duration::from_secs(5), || {
         let now = nginx.workers();
         (now.len() == 2 && now.iter().all(|pid| !before.contains(pid))).then_some(())

@@ -11,8 +11,14 @@ use observer_tests::{Agent, Launch, Nginx, curl, live};
 
 /// One word for each place a secret can be in.
 const SECRETS: [&str; 8] = [
-    "s3cretPassword", "s3cretBearer", "s3cretApiKey", "s3cretCookie", "s3cretQuery", "s3cretBody",
-    "s3cretCustomHeader", "s3cretInPlaceOfUser",
+    "s3cretPassword",
+    "s3cretBearer",
+    "s3cretApiKey",
+    "s3cretCookie",
+    "s3cretQuery",
+    "s3cretBody",
+    "s3cretCustomHeader",
+    "s3cretInPlaceOfUser",
 ];
 
 fn all_files(folder: &Path, found: &mut Vec<String>) -> Result<()> {
@@ -35,8 +41,20 @@ fn call_with_secrets(base: &str) -> Result<()> {
     curl(&["-u", "ada:s3cretPassword", &url])?;
     curl(&["-u", "s3cretInPlaceOfUser:", &url])?;
     curl(&["-H", "Authorization: Bearer s3cretBearer", &url])?;
-    curl(&["-H", "X-Api-Key: s3cretApiKey", "-b", "sid=s3cretCookie", &url])?;
-    curl(&["-H", "X-Custom: s3cretCustomHeader", "-d", "password=s3cretBody", &url])?;
+    curl(&[
+        "-H",
+        "X-Api-Key: s3cretApiKey",
+        "-b",
+        "sid=s3cretCookie",
+        &url,
+    ])?;
+    curl(&[
+        "-H",
+        "X-Custom: s3cretCustomHeader",
+        "-d",
+        "password=s3cretBody",
+        &url,
+    ])?;
     // And where parsing fails in the middle of it.
     curl(&["-H", "Authorization: Bearer\ts3cretBearer\x01", &url])?;
     Ok(())
@@ -44,7 +62,9 @@ fn call_with_secrets(base: &str) -> Result<()> {
 
 #[test]
 fn no_secret_is_in_anything_the_agent_writes() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl"]) else { return Ok(()) };
+    let Some(_turn) = live(&["nginx", "openssl"]) else {
+        return Ok(());
+    };
     let nginx = Nginx::start(2)?;
     let agent = Agent::launch(Launch::talkative())?;
     for base in [nginx.url(""), nginx.tls_url("")] {
@@ -58,7 +78,10 @@ fn no_secret_is_in_anything_the_agent_writes() -> Result<()> {
         })?;
         // Keys are kept: otherwise nothing was shown about values.
         let query = call.query.as_deref().unwrap_or_default();
-        ensure!(query.contains("token") && query.contains("page"), "{call:#?}");
+        ensure!(
+            query.contains("token") && query.contains("page"),
+            "{call:#?}"
+        );
     }
     std::thread::sleep(Duration::from_millis(500));
     let mut places = vec![("metrics", agent.metrics()?.text)];
