@@ -1,1 +1,75 @@
 //! What the kernel half keeps for each socket, and what the user half may tell it about one.
+
+/// Nothing decided yet: payload goes to the user half, which will say.
+pub const VERDICT_OPEN: u8 = 0;
+/// HTTP/1: payload goes to the user half.
+pub const VERDICT_HTTP: u8 = 1;
+/// TLS records (the probes rely on its bits: second set, first not): payload stays; plaintext comes from the TLS library.
+pub const VERDICT_TLS: u8 = 2;
+/// Something else: nothing but counters.
+pub const VERDICT_OTHER: u8 = 3;
+
+/// State of one socket, in socket-local storage: it lives and dies with the socket, and sockets
+/// accepted from a listener begin with a copy of the listener's.
+///
+/// Every field is its own byte or word because packets of both directions and system calls on
+/// other processors write here without a lock: a store must never carry a neighbour's old value.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnState {
+    /// The same number at both ends of one connection; 0 if the opening was not seen.
+    pub link: u64,
+    /// Address of the TLS object this socket was last bound to; 0 if none.
+    pub tls_object: u64,
+    /// Process that was last reported as the owner.
+    pub owner: u32,
+    /// TLS operations reported outside library calls, to bound their number.
+    pub tls_io: u32,
+    /// Packets with payload that came in (wraps).
+    pub packets_in: u32,
+    /// Packets with payload that went out (wraps).
+    pub packets_out: u32,
+    /// One of the `VERDICT_` constants.
+    pub verdict: u8,
+    /// 1: opened while the probes were attached.
+    pub from_start: u8,
+    /// 1: this host sent the SYN.
+    pub connected: u8,
+    /// 1: the other end is a socket of this host, which is observed too.
+    pub peer_local: u8,
+    /// 1: belongs to the observer itself.
+    pub own: u8,
+    /// 1: events were sent for it, so its end must be reported.
+    pub emitted: u8,
+    /// Explicit padding, always 0.
+    pub pad: [u8; 2],
+}
+
+/// What the user half tells the kernel half about one socket, by cookie.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// Nothing that came in below this sequence number is needed.
+    pub skip_in: u32,
+    /// Nothing that went out below this sequence number is needed.
+    pub skip_out: u32,
+    /// 1: `skip_in` holds. The kernel half sets it back to 0 once it is passed.
+    pub skip_in_set: u8,
+    /// 1: `skip_out` holds.
+    pub skip_out_set: u8,
+    /// One of the `VERDICT_` constants; [`VERDICT_OPEN`] changes nothing.
+    pub verdict: u8,
+    /// Explicit padding, always 0.
+    pub pad: u8,
+}
+
+const _: () = assert!(size_of::<ConnState>() == 40);
+const _: () = assert!(size_of::<Control>() == 12);
+
+#[cfg(feature = "user")]
+mod user {
+    // SAFETY: repr(C), integers only, no implicit padding (sizes are asserted above).
+    unsafe impl aya::Pod for super::ConnState {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Control {}
+}

@@ -1,1 +1,93 @@
-//! What the kernel half keeps for each TLS object and each thread inside a TLS library call.
+//! What the kernel half keeps for each TLS object and each thread inside a TLS library call, and
+//! the cookie that a TLS probe carries.
+
+/// The result of the call is the number of bytes.
+pub const COUNT_IN_RESULT: u64 = 0;
+/// The fourth argument points to the number of bytes (`size_t`); a result above 0 is success.
+pub const COUNT_IN_4TH: u64 = 1;
+/// The fifth argument points to the number of bytes.
+pub const COUNT_IN_5TH: u64 = 2;
+
+/// Attach cookie of a TLS probe: library number, direction, and where the byte count is found.
+///
+/// Bits 0..32 library, bit 32 direction (as in [`crate::event::INBOUND`]), bits 33..35 count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsCookie(pub u64);
+
+impl TlsCookie {
+    /// Packs the parts; `count` is one of the `COUNT_` constants.
+    pub const fn new(library: u32, direction: u8, count: u64) -> Self {
+        Self(library as u64 | ((direction as u64 & 1) << 32) | ((count & 3) << 33))
+    }
+
+    /// Number of the library.
+    pub const fn library(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// [`crate::event::INBOUND`] or [`crate::event::OUTBOUND`].
+    pub const fn direction(self) -> u8 {
+        ((self.0 >> 32) & 1) as u8
+    }
+
+    /// One of the `COUNT_` constants.
+    pub const fn count(self) -> u64 {
+        (self.0 >> 33) & 3
+    }
+}
+
+/// A thread inside a TLS library call, by thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsCall {
+    /// Address of the TLS object.
+    pub object: u64,
+    /// The caller's buffer.
+    pub buffer: u64,
+    /// Where the library will put the number of bytes; 0 if the result says it.
+    pub count: u64,
+    /// The probe's [`TlsCookie`].
+    pub cookie: u64,
+}
+
+/// Names a TLS object: an address is unique in its process only.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsKey {
+    /// Address of the TLS object.
+    pub object: u64,
+    /// Process (thread group).
+    pub tgid: u64,
+}
+
+/// One life of a TLS object.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsStream {
+    /// Unique number of this life.
+    pub stream: u64,
+    /// Cookie of the socket it is bound to; 0 if not bound.
+    pub cookie: u64,
+    /// Plaintext bytes that came in.
+    pub bytes_in: u64,
+    /// Plaintext bytes that went out.
+    pub bytes_out: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_gives_back_its_parts() {
+        for count in [COUNT_IN_RESULT, COUNT_IN_4TH, COUNT_IN_5TH] {
+            for direction in [0, 1] {
+                let cookie = TlsCookie::new(u32::MAX - 1, direction, count);
+                assert_eq!(
+                    (cookie.library(), cookie.direction(), cookie.count()),
+                    (u32::MAX - 1, direction, count)
+                );
+            }
+        }
+    }
+}

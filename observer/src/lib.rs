@@ -8,16 +8,20 @@
 //! In reading order:
 //! - [`kernel`]: loads and attaches the probes, reads the ring.
 //! - [`discover`]: who a process is, which TLS library it maps, where a probe may go.
+//! - [`capture`]: kernel events in, pipeline inputs out; binds TLS objects to sockets.
 //! - [`stream`]: segments and plaintext in, ordered bytes with explicit gaps out.
 //! - [`protocol`]: ordered bytes in, messages out.
 //! - [`call`]: request and response paired into an [`call::ApiCall`].
+//! - [`pipeline`]: those three in one piece; [`replay`] feeds it from recorded transcripts.
 //! - [`catalog`]: names the endpoint.
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
 //! - [`config`], [`cli`], [`app`]: settings, arguments, and the one place that wires it all.
 
 pub mod admin;
+pub mod app;
 pub mod call;
+pub mod capture;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -25,7 +29,9 @@ pub mod detect;
 pub mod discover;
 pub mod export;
 pub mod kernel;
+pub mod pipeline;
 pub mod protocol;
+pub mod replay;
 pub mod stream;
 pub mod telemetry;
 pub mod usage;

@@ -1,5 +1,31 @@
 //! Request and response paired into an [`ApiCall`].
+//!
+//! Enters: [`crate::protocol::Message`] and what is known of the connection. Leaves: one
+//! [`ApiCall`] for each request, once its response has ended or will not come. Never: a header
+//! value other than `Host`, a query value, user information, a body; they are not kept even for
+//! the time of the call.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
 
 mod api_call;
+mod calls;
+mod counts;
+mod credential;
+mod local_pairs;
+mod open_calls;
+mod target;
 
 pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role};
+pub use calls::{Calls, OPEN_LIMIT};
+pub use counts::CallCounts;
+pub use open_calls::OpenCalls;

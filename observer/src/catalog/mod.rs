@@ -1,1 +1,16 @@
-//! catalog
+//! Names the endpoint of a call and the service it belongs to.
+//!
+//! In: an [`crate::call::ApiCall`]. Out: the same call with `route` and `service` filled in, both
+//! interned. Never: a name that is longer than its bound, holds anything but printable ASCII, or
+//! grows a table past its cap; what is folded because of a cap is counted.
+
+mod canonical;
+mod names;
+mod recent;
+#[cfg(test)]
+pub(crate) mod sample;
+mod segment;
+mod service;
+
+pub use names::{Catalog, CatalogCounts, CatalogLimits};
+pub use recent::Recent;

@@ -1,1 +1,15 @@
-//! cli
+//! The command line.
+//!
+//! In: arguments. Out: a [`Command`] with valid settings, or an error with its exit code. Also the
+//! rendering of `doctor`. Never: work of its own; `app` does that.
+
+mod args;
+mod command;
+mod doctor;
+mod exit;
+
+pub use args::Args;
+pub use clap_complete::Shell;
+pub use command::{CliError, Command, completions, parse, parse_from};
+pub use doctor::{Check, DoctorReport};
+pub use exit::Exit;

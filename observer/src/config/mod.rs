@@ -1,1 +1,17 @@
-//! config
+//! The settings: a TOML file, flags over it.
+//!
+//! In: the text of a file. Out: valid [`Settings`], or one error that names the file, the line and
+//! the key. Never: a setting that is ignored, guessed or silently clamped. Every setting is
+//! declared once, in `table`; the sample file and `check-config` come from there.
+
+mod error;
+mod file;
+mod settings;
+mod table;
+mod values;
+
+pub use error::ConfigError;
+pub use file::{load, parse};
+pub use settings::{Capture, Format, Settings};
+pub use table::{effective, sample};
+pub use values::{MetricsAddress, parse_duration, parse_metrics, parse_size};

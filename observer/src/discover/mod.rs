@@ -1,5 +1,20 @@
 //! Who a process is, which TLS library it maps, where a probe may go.
 
+mod candidate;
+mod cgroup;
+mod elf_image;
+mod foreign;
+mod maps;
+pub mod placement;
 mod process;
+mod processes;
+mod recent;
+mod tls_libraries;
+mod version_text;
 
+pub use candidate::{Candidate, Finding, Refusal};
+pub use elf_image::{ElfError, ElfImage, Function};
+pub use maps::FileId;
 pub use process::Process;
+pub use processes::Processes;
+pub use tls_libraries::TlsLibraries;

@@ -1,1 +1,14 @@
-//! export
+//! Shows calls and findings: as JSON lines for programs, as a table for people.
+//!
+//! In: named calls and findings. Out: lines on a writer. Never: a control character, a terminal
+//! escape or text that changes its direction, whatever an attacker puts in a path or a host name.
+
+mod escape;
+mod jsonl;
+mod layout;
+mod table;
+mod timestamp;
+
+pub(crate) use escape::{harden_json, terminal_text};
+pub use jsonl::Jsonl;
+pub use table::{Style, Table};

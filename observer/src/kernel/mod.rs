@@ -1,5 +1,36 @@
 //! Loads and attaches the probes, reads the ring. The only place with `unsafe`.
+//!
+//! In: settings and what `discover` found. Out: [`RawEvent`]s, the ledger, and what became of
+//! each probe. It never writes to an observed process, its sockets or its packets, and pins
+//! nothing: all of it is gone when the agent is, however it ended.
 
+mod allow_list;
+mod cgroup;
+mod clock;
+mod control;
+mod error;
+mod ledger;
+mod loader;
+mod preflight;
+mod probes;
+mod process_events;
+mod raw_event;
+mod ring;
 mod status;
+mod tls_probes;
+mod wait;
 
+pub use allow_list::{ALLOWED_HELPERS, forbidden_helpers};
+pub use cgroup::CgroupRoot;
+pub use clock::{clock_offset_ns, monotonic_ns};
+pub use control::Controls;
+pub use error::KernelError;
+pub use ledger::LedgerReader;
+pub use loader::{Kernel, KernelSettings, Parts};
+pub use preflight::{Capability, Check, missing_privileges, preflight};
+pub use process_events::{ProcessEvent, ProcessEvents, ProcessEventsError};
+pub use raw_event::{Malformed, RawEvent, SegmentFlags};
+pub use ring::Ring;
 pub use status::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
+pub use tls_probes::AttachedLibrary;
+pub use wait::wait_readable;

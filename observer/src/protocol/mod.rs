@@ -1,1 +1,43 @@
-//! protocol
+//! Ordered bytes in, messages out: HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112).
+//!
+//! Enters: [`crate::stream::Chunk`]. Leaves: [`Message`], heads by reference to the bytes they
+//! were read from. Never: a stored body, a head of unbounded size, a response given to a request
+//! that it may not belong to, or a guess about bytes that were not seen.
+//!
+//! - [`Http`] is one connection: which protocol it speaks, which direction asks.
+//! - `opening` tells a protocol by its first bytes, `head` reads heads, `framing` says where a
+//!   body ends, `chunked` follows the chunked coding, `pairing` says which request is answered.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
+
+mod chunked;
+mod counts;
+mod framing;
+mod head;
+mod http;
+mod marks;
+mod message;
+mod opening;
+mod pairing;
+mod reading;
+mod side;
+mod verdict;
+
+pub use counts::ProtocolCounts;
+pub use head::{MAX_HEAD, MAX_HEADERS};
+pub use http::{Http, ProtocolShared};
+pub use marks::Marks;
+pub use message::{Message, RequestHead, ResponseHead};
+pub use pairing::MAX_IN_FLIGHT;
+pub use reading::{SKIP_AT_LEAST, SKIP_AT_MOST};
+pub use verdict::Verdict;

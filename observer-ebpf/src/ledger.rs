@@ -1,0 +1,48 @@
+//! Keeps the books: atomic additions, because a softirq may interrupt a probe on its processor.
+
+use core::arch::asm;
+
+use observer_common::counter::{LedgerRow, Tally};
+
+use crate::{maps::LEDGER, ring::Unsent};
+
+/// The row of a source on this processor.
+#[inline(always)]
+pub fn row(source: u32) -> Option<*mut LedgerRow> {
+    LEDGER.get_ptr_mut(source)
+}
+
+/// Adds one call of `bytes` bytes.
+#[inline(always)]
+pub fn add(tally: *mut Tally, bytes: u64) {
+    add_calls(tally, 1, bytes);
+}
+
+/// Adds `calls` calls of `bytes` bytes in all.
+#[inline(always)]
+pub fn add_calls(tally: *mut Tally, calls: u64, bytes: u64) {
+    unsafe {
+        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) tally, in(reg) calls);
+        asm!("lock *(u64 *)({0} + 8) += {1}", in(reg) tally, in(reg) bytes);
+    }
+}
+
+/// Books one call or segment of `moved` bytes of which an event with `sent` was tried.
+#[inline(always)]
+pub fn settle(row: *mut LedgerRow, result: Result<(), Unsent>, sent: u32, moved: u32) {
+    let tally = match result {
+        Ok(()) => {
+            if sent < moved {
+                // The call itself was delivered: bytes only.
+                let rest = unsafe { &raw mut (*row).too_large };
+                add_calls(rest, 0, u64::from(moved - sent));
+            }
+            let delivered = unsafe { &raw mut (*row).delivered };
+            add(delivered, u64::from(sent));
+            return;
+        }
+        Err(Unsent::Full) => unsafe { &raw mut (*row).ring_full },
+        Err(Unsent::Unreadable) => unsafe { &raw mut (*row).unreadable },
+    };
+    add(tally, u64::from(moved));
+}

@@ -1,0 +1,93 @@
+//! Every map, with who writes it and who reads it. User half sizes some of them at load.
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
+    macros::{btf_map, map},
+    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
+};
+use observer_common::{
+    conn::{ConnState, Control},
+    counter::{LedgerRow, SOURCES},
+    tls::{TlsCall, TlsKey, TlsStream},
+};
+
+/// Socket-local storage whose value a socket accepted from a listener inherits.
+///
+/// Defined here because aya's own has fixed flags. The field names are what the loader looks for
+/// in BTF (kernel `tools/lib/bpf/bpf_helpers.h`, `__uint` and `__type`).
+#[repr(C)]
+pub struct InheritedSkStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize],
+}
+
+// SAFETY: the fields are placeholders for the loader and are never dereferenced.
+unsafe impl<T> Sync for InheritedSkStorage<T> {}
+
+impl<T> InheritedSkStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+
+    /// For the `bpf_sk_storage_` helpers.
+    #[inline(always)]
+    pub fn as_ptr(&self) -> *mut core::ffi::c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+/// State of each TCP socket. Written and read by packets and sockets; the user half writes the
+/// observer's own listeners.
+#[btf_map]
+pub static CONNS: InheritedSkStorage<ConnState> = InheritedSkStorage::new();
+
+/// What the user half says of a socket, by cookie. Written by the user half; packets read it and
+/// clear a skip that is passed.
+#[map]
+pub static CONTROL: LruHashMap<u64, Control> = LruHashMap::with_max_entries(16_384, 0);
+
+/// Openings answered by a listener of this host, by link. Written when a SYN-ACK leaves, read and
+/// removed when it arrives at a socket of this host.
+#[map]
+pub static SERVED: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16_384, 0);
+
+/// Threads inside a TLS library call. Written at its entry, removed at its return; sockets read it.
+#[map]
+pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16_384, 0);
+
+/// TLS objects. Written by TLS probes; sockets write the cookie they are bound to.
+#[map]
+pub static TLS_STREAMS: LruHashMap<TlsKey, TlsStream> = LruHashMap::with_max_entries(65_536, 0);
+
+/// A zeroed value to insert from, so that TLS probes need no room for it on their stack. Written by
+/// nobody.
+#[map]
+pub static TLS_NEW: Array<TlsStream> = Array::with_max_entries(1, 0);
+
+/// The books. Written by every probe, summed by the user half.
+#[map]
+pub static LEDGER: PerCpuArray<LedgerRow> = PerCpuArray::with_max_entries(SOURCES, 0);
+
+/// Events to the user half. Sized at load from the settings.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// The observer's own process, which is never observed.
+#[unsafe(no_mangle)]
+pub static OWN_TGID: Global<u32> = Global::new(0);
+/// 1: deliver both ends of a connection between two programs of this host.
+#[unsafe(no_mangle)]
+pub static BOTH_SIDES: Global<u8> = Global::new(0);
+/// Bytes waiting in the ring at which the reader is woken; below, it polls.
+#[unsafe(no_mangle)]
+pub static WAKE_BYTES: Global<u64> = Global::new(1 << 20);

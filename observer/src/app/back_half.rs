@@ -1,0 +1,124 @@
+//! What happens to a call once it is rebuilt: named, judged, counted, shown.
+
+use std::io::Write;
+
+use crate::call::ApiCall;
+use crate::catalog::Catalog;
+use crate::config::{Format, Settings};
+use crate::detect::{Detector, Finding, outcome};
+use crate::export::{Jsonl, Style, Table};
+use crate::telemetry::{Metrics, Recorder};
+use crate::usage::Usage;
+
+/// Where lines go.
+#[derive(Debug)]
+enum Exporter<W> {
+    Table(Table<W>),
+    Jsonl(Jsonl<W>),
+    None(W),
+}
+
+/// Everything right of `call`, in one place and on one thread.
+#[derive(Debug)]
+pub(super) struct BackHalf<W> {
+    catalog: Catalog,
+    detector: Detector,
+    usage: Usage,
+    recorder: Recorder,
+    exporter: Exporter<W>,
+    findings: Vec<Finding>,
+    calls: u64,
+}
+
+impl<W: Write> BackHalf<W> {
+    pub(super) fn new(settings: &Settings, metrics: &Metrics, out: W, style: Style) -> Self {
+        Self {
+            catalog: Catalog::new(settings.catalog),
+            detector: Detector::new(settings.detect),
+            usage: Usage::default(),
+            recorder: metrics.recorder(),
+            exporter: match settings.format {
+                Format::Table => Exporter::Table(Table::new(out, style)),
+                Format::Jsonl => Exporter::Jsonl(Jsonl::new(out)),
+                Format::None => Exporter::None(out),
+            },
+            findings: Vec::new(),
+            calls: 0,
+        }
+    }
+
+    /// Takes one call. Fails only if its line cannot be written.
+    pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
+        let Self {
+            catalog,
+            detector,
+            usage,
+            recorder,
+            exporter,
+            findings,
+            calls,
+        } = self;
+        *calls += 1;
+        catalog.name(&mut call);
+        call.auth.outcome = outcome(call.auth.scheme, call.auth.challenged, call.status);
+        usage.record(&call);
+        recorder.call(&call);
+        detector.push(&call, &mut |finding| findings.push(finding));
+        match exporter {
+            Exporter::Table(table) => table.call(&call)?,
+            Exporter::Jsonl(jsonl) => jsonl.call(&call)?,
+            Exporter::None(_) => {}
+        }
+        for finding in findings.drain(..) {
+            recorder.finding(&finding);
+            tracing::warn!(rule = finding.rule, "{finding}");
+            match exporter {
+                Exporter::Table(table) => table.finding(&finding)?,
+                Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
+                Exporter::None(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the lines gathered to the writer.
+    pub(super) fn flush(&mut self) -> std::io::Result<()> {
+        match &mut self.exporter {
+            Exporter::Table(table) => table.flush(),
+            Exporter::Jsonl(jsonl) => jsonl.flush(),
+            Exporter::None(out) => out.flush(),
+        }
+    }
+
+    /// Repeats the counters and sizes of the stages held here.
+    pub(super) fn publish(&self, metrics: &Metrics) {
+        metrics.set_pipeline("catalog", &self.catalog.counts().named());
+        metrics.set_pipeline("detect", &self.detector.counts().named());
+        metrics.set_entries(
+            "catalog",
+            &[
+                ("services", self.catalog.services() as u64),
+                ("routes", self.catalog.routes() as u64),
+            ],
+        );
+    }
+
+    /// Calls so far.
+    pub(super) const fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// Calls, bytes and errors by service and route, for people.
+    pub(super) fn summary(&self) -> String {
+        crate::usage::summary(&self.usage)
+    }
+
+    /// The writer, and with it the last lines.
+    pub(super) fn into_out(self) -> W {
+        match self.exporter {
+            Exporter::Table(table) => table.into_inner(),
+            Exporter::Jsonl(jsonl) => jsonl.into_inner(),
+            Exporter::None(out) => out,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Reads the ring and runs the pipeline, all on one thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::back_half::BackHalf;
+use super::output::Lines;
+use crate::capture::{Libraries, Translator};
+use crate::discover::Processes;
+use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns};
+use crate::pipeline::{Output, Pipeline, PipelineSettings};
+use crate::stream::{ConnId, Position};
+use crate::telemetry::Metrics;
+
+/// Longest time an event waits in the ring: what a person or a scrape does not notice, and long
+/// enough that a busy host pays for 200 rounds a second and not for one an event.
+const POLL: Duration = Duration::from_millis(5);
+/// Events between two looks at the clock.
+const BATCH: usize = 4096;
+/// How often time is passed to the pipeline.
+const TICK_NS: u64 = 100_000_000;
+/// How often counters are published and the clocks compared.
+const PUBLISH_NS: u64 = 500_000_000;
+
+/// What the thread needs from others.
+#[derive(Debug)]
+pub(super) struct CaptureThread {
+    pub(super) parts: Parts,
+    pub(super) libraries: Libraries,
+    pub(super) back: BackHalf<LinesOut>,
+    pub(super) metrics: Metrics,
+    pub(super) both_sides: bool,
+    /// Set when everything is detached: drain what is left and end.
+    pub(super) stop: Arc<AtomicBool>,
+    /// Set by this thread when it cannot go on.
+    pub(super) failed: Arc<AtomicBool>,
+}
+
+/// Lines go through the bounded queue.
+pub(super) type LinesOut = Lines;
+
+/// What the thread leaves.
+#[derive(Debug)]
+pub(super) struct Captured {
+    /// Calls by service and route, for people.
+    pub(super) summary: String,
+    /// Calls.
+    pub(super) calls: u64,
+    /// Lines that nobody read fast enough.
+    pub(super) lines_dropped: u64,
+    /// The books at the end.
+    pub(super) ledger: Vec<crate::kernel::SourceLedger>,
+}
+
+impl CaptureThread {
+    /// Runs until `stop` is set and the ring is empty.
+    pub(super) fn run(self) -> Captured {
+        let Self {
+            mut parts,
+            libraries,
+            mut back,
+            metrics,
+            both_sides,
+            stop,
+            failed,
+        } = self;
+        let mut pipeline = Pipeline::new(PipelineSettings {
+            clock_offset_ns: clock_offset_ns(),
+            both_sides,
+            ..PipelineSettings::default()
+        });
+        let mut translator = Translator::new(libraries);
+        let mut processes = Processes::new("/proc");
+        let mut malformed = 0_u64;
+        let (mut ticked, mut published) = (0, 0);
+        loop {
+            // Read before the wait: what was captured until then is drained below.
+            let last_round = stop.load(Ordering::Acquire);
+            if !last_round && let Err(error) = parts.ring.wait(POLL) {
+                tracing::error!(%error, "the ring cannot be read");
+                failed.store(true, Ordering::Release);
+                break;
+            }
+            loop {
+                let controls = &mut parts.controls;
+                let taken = parts.ring.drain(BATCH, &mut |event| match event {
+                    Ok(event) => {
+                        if let crate::kernel::RawEvent::Closed { cookie, .. } = event {
+                            controls.forget(cookie);
+                        }
+                        translator.push(
+                            &event,
+                            &mut |pid| processes.resolve(pid),
+                            &mut |input| {
+                                pipeline.push(input, &mut |output| take(output, &mut back, controls));
+                            },
+                        );
+                    }
+                    Err(error) => {
+                        if malformed == 0 {
+                            tracing::error!(%error, "the ring holds an event that is none");
+                        }
+                        malformed += 1;
+                    }
+                });
+                if taken < BATCH {
+                    break;
+                }
+            }
+            let now = monotonic_ns();
+            if now - ticked >= TICK_NS || last_round {
+                ticked = now;
+                let controls = &mut parts.controls;
+                translator.tick(now, &mut |input| {
+                    pipeline.push(input, &mut |output| take(output, &mut back, controls));
+                });
+                pipeline.tick(now, &mut |output| take(output, &mut back, controls));
+            }
+            if last_round {
+                let controls = &mut parts.controls;
+                pipeline.finish(now, &mut |output| take(output, &mut back, controls));
+            }
+            // The queue takes lines without failing; a reader that is gone shows as `broken`.
+            let _ = back.flush();
+            if now - published >= PUBLISH_NS || last_round {
+                published = now;
+                pipeline.set_clock_offset(clock_offset_ns());
+                publish(&metrics, &parts, &translator, &pipeline, malformed);
+                back.publish(&metrics);
+            }
+            if last_round {
+                break;
+            }
+        }
+        let ledger = parts.ledger.read().unwrap_or_default();
+        let (summary, calls) = (back.summary(), back.calls());
+        let lines = back.into_out();
+        Captured {
+            summary,
+            calls,
+            lines_dropped: lines.dropped(),
+            ledger,
+        }
+    }
+}
+
+/// A socket cookie; the streams of TLS objects have their top bit set.
+fn cookie(conn: ConnId) -> Option<u64> {
+    (conn.0 >> 63 == 0).then_some(conn.0)
+}
+
+fn take(output: Output, back: &mut BackHalf<LinesOut>, controls: &mut Controls) {
+    match output {
+        Output::Call(call) => {
+            // As above: the queue does not fail.
+            let _ = back.call(call);
+        }
+        Output::Skip {
+            conn,
+            direction,
+            until: Position::Seq(until),
+        } => {
+            if let Some(cookie) = cookie(conn) {
+                controls.skip(cookie, direction, until);
+            }
+        }
+        // Plaintext is copied by a library call; the kernel half cannot leave out part of it.
+        Output::Skip { .. } => {}
+        Output::Verdict { conn, verdict } => {
+            if let (Some(cookie), false) = (cookie(conn), verdict.is_http1()) {
+                controls.stop(cookie);
+            }
+        }
+    }
+}
+
+fn publish(
+    metrics: &Metrics,
+    parts: &Parts,
+    translator: &Translator,
+    pipeline: &Pipeline,
+    malformed: u64,
+) {
+    match parts.ledger.read() {
+        Ok(ledger) => metrics.set_ledger(&ledger),
+        Err(error) => tracing::warn!(%error, "the ledger cannot be read"),
+    }
+    let counts = translator.counts();
+    metrics.set_pipeline(
+        "capture",
+        &[
+            ("malformed_event", malformed),
+            ("control_failed", parts.controls.failed()),
+            ("tls_streams", counts.tls_streams),
+            ("tls_bound_nested", counts.tls_bound_nested),
+            ("tls_bound_matched", counts.tls_bound_matched),
+            ("table_full", counts.tables_full),
+        ],
+    );
+    let (sockets, streams) = translator.entries();
+    metrics.set_entries(
+        "capture",
+        &[("tls_sockets", sockets as u64), ("tls_streams", streams as u64)],
+    );
+    for (stage, name, _, value) in pipeline.counts().rows() {
+        metrics.set_pipeline(stage, &[(name, value)]);
+    }
+}

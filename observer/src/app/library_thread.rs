@@ -1,0 +1,301 @@
+//! Finds TLS libraries as processes map them, and attaches probes once for each file.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::capture::Libraries;
+use crate::discover::placement::LibraryPlan;
+use crate::discover::{Candidate, FileId, Finding, TlsLibraries};
+use crate::kernel::{
+    AttachedLibrary, Kernel, ProcessEvent, ProcessEvents, TlsAttachment, wait_readable,
+};
+
+/// How soon a new mapping is looked at. A program has mapped its library and made its first
+/// connection within a few milliseconds at the earliest.
+const ROUND: Duration = Duration::from_millis(50);
+/// How often every process is looked at anyway: catches what was missed, finds files that nobody
+/// maps any more.
+const FULL_SCAN: Duration = Duration::from_secs(30);
+/// The same where process events are not to be had: a new library is then found within this.
+const FULL_SCAN_BLIND: Duration = Duration::from_millis(700);
+/// Processes whose name is kept for the report.
+const MOST_REPORTED: usize = 4096;
+/// Mapped files known to hold no TLS library; a host has a few thousand. Full, it starts anew.
+const MOST_PLAIN: usize = 16_384;
+
+/// Probes on one file.
+#[derive(Debug)]
+struct Probed {
+    plan: Arc<LibraryPlan>,
+    outcome: Result<AttachedLibrary, String>,
+}
+
+/// The libraries found, and the probes on them.
+#[derive(Debug)]
+pub(super) struct LibraryProbes {
+    kernel: Kernel,
+    found: TlsLibraries,
+    numbers: Libraries,
+    probed: HashMap<FileId, Probed>,
+    /// Every process with a TLS library.
+    report: HashMap<u32, Vec<(FileId, TlsAttachment)>>,
+    /// Files without a TLS library: mapping one asks for nothing.
+    plain: HashSet<FileId>,
+    changed: bool,
+}
+
+impl LibraryProbes {
+    pub(super) fn new(kernel: Kernel, numbers: Libraries) -> Self {
+        Self {
+            kernel,
+            found: TlsLibraries::new("/proc"),
+            numbers,
+            probed: HashMap::new(),
+            report: HashMap::new(),
+            plain: HashSet::new(),
+            changed: true,
+        }
+    }
+
+    /// Looks at every process.
+    pub(super) fn scan_all(&mut self) {
+        let pids = match self.found.processes() {
+            Ok(pids) => pids,
+            Err(error) => {
+                tracing::warn!(%error, "/proc cannot be listed: new TLS libraries are not found");
+                return;
+            }
+        };
+        let alive: HashSet<u32> = pids.iter().copied().collect();
+        for pid in pids {
+            self.scan(pid);
+        }
+        let before = self.report.len();
+        self.report.retain(|pid, _| alive.contains(pid));
+        self.changed |= before != self.report.len();
+        self.detach_unused();
+    }
+
+    /// Looks at one process.
+    pub(super) fn scan(&mut self, pid: u32) {
+        let candidates = self.found.scan_process(pid);
+        let rows: Vec<_> = candidates
+            .iter()
+            .map(|candidate| (candidate.file, self.attach(candidate)))
+            .collect();
+        if rows.is_empty() {
+            self.forget(pid);
+            return;
+        }
+        if self.report.len() >= MOST_REPORTED && !self.report.contains_key(&pid) {
+            return;
+        }
+        if self.report.get(&pid) != Some(&rows) {
+            self.report.insert(pid, rows);
+            self.changed = true;
+        }
+    }
+
+    /// What of `files` holds no TLS library need not be looked at in the next process.
+    fn learn_plain(&mut self, pid: u32, files: Vec<FileId>) {
+        if self.plain.len() + files.len() > MOST_PLAIN {
+            self.plain.clear();
+        }
+        let rows = self.report.get(&pid).map(Vec::as_slice).unwrap_or_default();
+        let plain = files
+            .into_iter()
+            .filter(|file| rows.iter().all(|(other, _)| other != file));
+        self.plain.extend(plain);
+    }
+
+    /// A child has what its parent has mapped.
+    fn forked(&mut self, pid: u32, parent: u32) {
+        let Some(rows) = self.report.get(&parent) else {
+            return;
+        };
+        let rows = rows
+            .iter()
+            .map(|(file, row)| (*file, TlsAttachment { pid, ..row.clone() }))
+            .collect();
+        if self.report.len() < MOST_REPORTED {
+            self.report.insert(pid, rows);
+            self.changed = true;
+        }
+    }
+
+    /// The process is gone.
+    pub(super) fn forget(&mut self, pid: u32) {
+        self.changed |= self.report.remove(&pid).is_some();
+    }
+
+    fn attach(&mut self, candidate: &Candidate) -> TlsAttachment {
+        let (library, refused) = match &candidate.finding {
+            Finding::Refused(refusal) => (refusal.library.clone(), Some(refusal.reason.clone())),
+            Finding::Plan(plan) => {
+                let known = self
+                    .probed
+                    .get(&candidate.file)
+                    .is_some_and(|probed| probed.plan == *plan);
+                if !known {
+                    self.attach_file(candidate, plan);
+                }
+                let refused = self
+                    .probed
+                    .get(&candidate.file)
+                    .and_then(|probed| probed.outcome.as_ref().err().cloned());
+                (plan.library.clone(), refused)
+            }
+        };
+        TlsAttachment {
+            pid: candidate.pid,
+            process: name(candidate.pid),
+            library,
+            path: candidate.path.clone(),
+            refused,
+        }
+    }
+
+    fn attach_file(&mut self, candidate: &Candidate, plan: &Arc<LibraryPlan>) {
+        if let Some(Probed {
+            outcome: Ok(attached),
+            ..
+        }) = self.probed.remove(&candidate.file)
+        {
+            self.kernel.detach_library(attached);
+        }
+        let number = self.numbers.number(&plan.library);
+        let outcome = candidate
+            .open()
+            .map_err(|error| format!("the file cannot be opened: {error}"))
+            .and_then(|file| self.kernel.attach_library(&file, plan, number));
+        match &outcome {
+            Ok(_) => {
+                tracing::info!(library = plan.library, path = candidate.path, "TLS probes attached");
+                for note in &plan.notes {
+                    tracing::info!(path = candidate.path, "{note}");
+                }
+            }
+            Err(reason) => {
+                tracing::warn!(library = plan.library, path = candidate.path, reason, "TLS probes not attached");
+            }
+        }
+        self.probed.insert(
+            candidate.file,
+            Probed {
+                plan: Arc::clone(plan),
+                outcome,
+            },
+        );
+    }
+
+    /// Takes probes off files that no process maps any more, so that the file can be freed.
+    fn detach_unused(&mut self) {
+        if self.report.len() >= MOST_REPORTED {
+            // The report is not complete, so a file that is not in it may well be in use.
+            return;
+        }
+        let used: HashSet<FileId> = self
+            .report
+            .values()
+            .flatten()
+            .map(|(file, _)| *file)
+            .collect();
+        let unused: Vec<FileId> = self
+            .probed
+            .keys()
+            .filter(|file| !used.contains(*file))
+            .copied()
+            .collect();
+        for file in unused {
+            if let Some(Probed {
+                outcome: Ok(attached),
+                ..
+            }) = self.probed.remove(&file)
+            {
+                self.kernel.detach_library(attached);
+            }
+        }
+    }
+
+    /// The report if it changed since it was last asked for: by process, sorted.
+    pub(super) fn report_if_changed(&mut self) -> Option<Vec<TlsAttachment>> {
+        std::mem::take(&mut self.changed).then(|| self.report())
+    }
+
+    /// Every process with a TLS library, sorted.
+    pub(super) fn report(&self) -> Vec<TlsAttachment> {
+        let mut rows: Vec<_> = self
+            .report
+            .values()
+            .flatten()
+            .map(|(_, row)| row.clone())
+            .collect();
+        rows.sort_by(|a, b| (a.pid, &a.path).cmp(&(b.pid, &b.path)));
+        rows
+    }
+
+    /// The kernel half.
+    pub(super) const fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Watches processes until `stop` is set, then takes every probe off.
+    pub(super) fn run(mut self, stop: &AtomicBool, publish: &mut impl FnMut(&[TlsAttachment])) {
+        let mut events = ProcessEvents::open()
+            .map_err(|error| {
+                tracing::warn!(%error, "processes are looked at every {FULL_SCAN_BLIND:?} instead");
+            })
+            .ok();
+        // What was mapped between the first scan and the start of the events.
+        self.scan_all();
+        let mut scanned = Instant::now();
+        let mut due: HashMap<u32, Vec<FileId>> = HashMap::new();
+        while !stop.load(Ordering::Acquire) {
+            if let Some(report) = self.report_if_changed() {
+                publish(&report);
+            }
+            wait_readable(events.iter().flat_map(ProcessEvents::fds), ROUND);
+            let mut lost = false;
+            if let Some(events) = &mut events {
+                events.drain(&mut |event| match event {
+                    ProcessEvent::Mapped { pid, dev, inode, .. } => {
+                        let file = FileId { dev, inode };
+                        if !self.plain.contains(&file) {
+                            due.entry(pid).or_default().push(file);
+                        }
+                    }
+                    ProcessEvent::Forked { pid, parent } => self.forked(pid, parent),
+                    // Its old mappings are gone; those of the new program follow.
+                    ProcessEvent::Exec { pid } => self.forget(pid),
+                    ProcessEvent::Exited { pid } => {
+                        due.remove(&pid);
+                        self.forget(pid);
+                    }
+                    ProcessEvent::Lost { .. } => lost = true,
+                });
+            }
+            for (pid, files) in due.drain() {
+                self.scan(pid);
+                self.learn_plain(pid, files);
+            }
+            let every = if events.is_some() {
+                FULL_SCAN
+            } else {
+                FULL_SCAN_BLIND
+            };
+            if lost || scanned.elapsed() >= every {
+                self.scan_all();
+                scanned = Instant::now();
+            }
+        }
+    }
+}
+
+fn name(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map(|name| name.trim_end().to_owned())
+        .unwrap_or_default()
+}

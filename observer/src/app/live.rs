@@ -1,0 +1,273 @@
+//! `observer run`: from the first check to the last line.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::back_half::BackHalf;
+use super::capture_thread::{CaptureThread, Captured};
+use super::library_thread::LibraryProbes;
+use super::{complain, output};
+use crate::admin::{self, Health};
+use crate::capture::Libraries;
+use crate::cli::Exit;
+use crate::config::{Format, Settings};
+use crate::export::Style;
+use crate::kernel::{Kernel, KernelError, KernelSettings, ProbeOutcome, missing_privileges};
+use crate::telemetry::Metrics;
+
+/// How often the main thread looks whether another one failed.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// Watches this host until told to stop.
+pub(super) fn run(settings: &Settings) -> Exit {
+    let missing = missing_privileges();
+    if !missing.is_empty() {
+        let names: Vec<String> = missing
+            .iter()
+            .map(|capability| format!("{} ({})", capability.name, capability.purpose))
+            .collect();
+        let command: Vec<String> = std::env::args().collect();
+        let error = KernelError::Privileges {
+            missing: names.join(", "),
+            command: command.join(" "),
+        };
+        complain(&error.to_string());
+        return Exit::Unsupported;
+    }
+    let listener = match settings.metrics.map(admin::bind).transpose() {
+        Ok(listener) => listener,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Failed;
+        }
+    };
+    match Agent::start(settings, listener) {
+        Ok(agent) => agent.run(settings),
+        Err(StartError::Kernel(error)) => {
+            complain(&error.to_string());
+            complain("`observer doctor` tells what works on this host and what does not");
+            Exit::Unsupported
+        }
+        Err(StartError::Thread(error)) => {
+            complain(&format!("cannot start a thread: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Thread(#[from] io::Error),
+}
+
+/// The agent at work.
+struct Agent {
+    listener: Option<TcpListener>,
+    metrics: Metrics,
+    health: Health,
+    output: output::Output,
+    capture: JoinHandle<Captured>,
+    libraries: JoinHandle<()>,
+    /// Tells the library thread to take all probes off.
+    detach: Arc<AtomicBool>,
+    /// Tells the capture thread that nothing comes any more.
+    stop: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Agent {
+    fn start(settings: &Settings, listener: Option<TcpListener>) -> Result<Self, StartError> {
+        let (mut kernel, parts) = Kernel::start(&KernelSettings {
+            ring_bytes: settings.capture.ring_bytes,
+            both_sides: settings.capture.both_sides,
+        })?;
+        if let Some(listener) = &listener {
+            kernel.exclude(listener)?;
+        }
+        for probe in kernel.probes() {
+            if let ProbeOutcome::Failed(reason) = &probe.outcome {
+                tracing::warn!(
+                    probe = probe.name,
+                    hook = probe.hook,
+                    reason,
+                    "probe not running: without it, no {}",
+                    probe.purpose
+                );
+            }
+        }
+        let metrics = Metrics::new();
+        metrics.set_probes(kernel.probes());
+        let health = Health::default();
+        let (detach, stop, failed) = <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let numbers = Libraries::default();
+        let (lines, output) = output::start()?;
+
+        let capture = CaptureThread {
+            parts,
+            libraries: numbers.clone(),
+            back: BackHalf::new(settings, &metrics, lines, Style::of_stdout()),
+            metrics: metrics.clone(),
+            both_sides: settings.capture.both_sides,
+            stop: Arc::clone(&stop),
+            failed: Arc::clone(&failed),
+        };
+        let capture = thread::Builder::new()
+            .name("capture".to_owned())
+            .spawn(move || capture.run())?;
+
+        let tls = settings.capture.tls;
+        let mut probes = LibraryProbes::new(kernel, numbers);
+        let (for_libraries, ready) = (metrics.clone(), health.clone());
+        let told = Arc::clone(&detach);
+        let libraries = thread::Builder::new()
+            .name("libraries".to_owned())
+            .spawn(move || {
+                if !tls {
+                    ready.ready();
+                    while !told.load(Ordering::Acquire) {
+                        thread::sleep(WATCH);
+                    }
+                    return;
+                }
+                probes.scan_all();
+                probes.run(&told, &mut |report| {
+                    for_libraries.set_tls(report);
+                    // The first report follows the first scan.
+                    ready.ready();
+                });
+            })?;
+        Ok(Self {
+            listener,
+            metrics,
+            health,
+            output,
+            capture,
+            libraries,
+            detach,
+            stop,
+            failed,
+        })
+    }
+
+    fn run(self, settings: &Settings) -> Exit {
+        let Self {
+            listener,
+            metrics,
+            health,
+            output,
+            capture,
+            libraries,
+            detach,
+            stop,
+            failed,
+        } = self;
+        if settings.format == Format::Table {
+            let metrics = settings
+                .metrics
+                .map_or_else(|| "off".to_owned(), |at| format!("http://{at}/metrics"));
+            complain(&format!("watching this host; metrics: {metrics}; stop with Ctrl-C"));
+        }
+        let waited = wait(settings.duration, listener, metrics, health, &failed);
+
+        // Off first, so that what is in the ring is all there will be.
+        detach.store(true, Ordering::Release);
+        let libraries = libraries.join();
+        stop.store(true, Ordering::Release);
+        let captured = capture.join();
+        output.finish();
+
+        let (Ok(()), Ok(captured)) = (libraries, captured) else {
+            complain("a thread of the agent panicked; please report this as a bug");
+            return Exit::Failed;
+        };
+        if settings.format == Format::Table {
+            drop(io::Write::write_all(
+                &mut io::stderr(),
+                captured.summary.as_bytes(),
+            ));
+        }
+        report_losses(&captured);
+        match waited {
+            Ok(()) if failed.load(Ordering::Acquire) => Exit::Failed,
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                complain(&format!("cannot serve metrics or wait for signals: {error}"));
+                Exit::Failed
+            }
+        }
+    }
+}
+
+/// What was missed is said, always.
+fn report_losses(captured: &Captured) {
+    let lost: u64 = captured
+        .ledger
+        .iter()
+        .flat_map(|source| &source.lost)
+        .map(|(_, count)| count.calls)
+        .sum();
+    if lost > 0 {
+        complain(&format!(
+            "{lost} segments or library calls were lost (see observer_capture_lost_total); a larger `ring_bytes` helps"
+        ));
+    }
+    if captured.lines_dropped > 0 {
+        complain(&format!(
+            "{} of {} lines were dropped because their reader was too slow",
+            captured.lines_dropped, captured.calls
+        ));
+    }
+}
+
+/// Serves metrics until a signal, the end of the time given, or a failure.
+fn wait(
+    duration: Option<Duration>,
+    listener: Option<TcpListener>,
+    metrics: Metrics,
+    health: Health,
+    failed: &AtomicBool,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let stop = async {
+            let time_is_up = async {
+                match duration {
+                    Some(duration) => tokio::time::sleep(duration).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let failure = async {
+                while !failed.load(Ordering::Acquire) {
+                    tokio::time::sleep(WATCH).await;
+                }
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                () = time_is_up => {}
+                () = failure => {}
+            }
+        };
+        match listener {
+            Some(listener) => admin::serve(listener, metrics, health, stop).await,
+            None => {
+                stop.await;
+                Ok(())
+            }
+        }
+    })
+}

@@ -1,0 +1,51 @@
+//! The one place that wires the parts: reads as the program's life.
+//!
+//! Threads: `capture` reads the ring and runs the whole pipeline; `libraries` finds TLS libraries
+//! and attaches probes; `output` writes lines; the main thread serves metrics and waits for
+//! signals. Bytes flow `capture` → `output` only, over a bounded queue.
+
+mod back_half;
+mod capture_thread;
+mod doctor;
+mod library_thread;
+mod live;
+mod output;
+mod recordings;
+
+use std::io::{self, Write as _};
+
+use crate::cli::{self, Command, Exit};
+use crate::config;
+
+/// Runs one command to its end.
+pub fn run(command: Command) -> Exit {
+    match command {
+        Command::Run(settings) => live::run(&settings),
+        Command::Replay { files, settings } => recordings::replay(&files, &settings),
+        Command::Doctor { json } => doctor::run(json),
+        Command::CheckConfig(settings) => print(&config::effective(&settings)),
+        Command::Completions(shell) => {
+            let mut script = Vec::new();
+            cli::completions(shell, &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// Writes to the standard output; a reader that went away is no failure.
+fn print(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write to the standard output: {error}"));
+            Exit::Failed
+        }
+        _ => Exit::Done,
+    }
+}
+
+/// One line for a person on the standard error.
+fn complain(text: &str) {
+    // Nothing is left to be done if the standard error is gone.
+    drop(writeln!(io::stderr(), "observer: {text}"));
+}

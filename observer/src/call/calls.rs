@@ -1,0 +1,306 @@
+//! Builds calls from messages.
+
+use super::credential::{RequestFields, challenges};
+use super::local_pairs::LocalPairs;
+use super::open_calls::OpenCall;
+use super::target::{self, Target};
+use super::{ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role};
+use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
+use crate::stream::{Conn, Direction};
+
+/// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
+pub const OPEN_LIMIT: usize = 32 << 20;
+
+/// What the calls of all connections share.
+#[derive(Debug)]
+pub struct Calls {
+    /// Counters.
+    pub counts: CallCounts,
+    /// Unix time minus monotonic time, nanoseconds.
+    pub clock_offset_ns: i64,
+    /// Tell calls of both sides where both ends of a connection are on this host.
+    pub both_sides: bool,
+    /// Memory of calls under way, bytes.
+    open_bytes: usize,
+    local_pairs: LocalPairs,
+}
+
+impl Calls {
+    /// No calls yet.
+    pub fn new(clock_offset_ns: i64, both_sides: bool) -> Self {
+        Self {
+            counts: CallCounts::default(),
+            clock_offset_ns,
+            both_sides,
+            open_bytes: 0,
+            local_pairs: LocalPairs::default(),
+        }
+    }
+
+    /// Memory of calls under way, bytes.
+    pub fn open_bytes(&self) -> usize {
+        self.open_bytes
+    }
+
+    /// Takes the next message of a connection.
+    pub fn push(
+        &mut self,
+        conn: &Conn,
+        open: &mut OpenCalls,
+        message: &Message<'_>,
+        out: &mut impl FnMut(ApiCall),
+    ) {
+        match *message {
+            Message::Request(head) => self.request(conn, open, &head, out),
+            Message::RequestEnd {
+                id,
+                body_bytes,
+                marks,
+            } => {
+                if let Some(open) = open.get(id) {
+                    open.call.request_bytes = body_bytes;
+                    open.request.add(marks);
+                }
+            }
+            Message::Response(ResponseHead {
+                id,
+                status,
+                fields,
+                marks,
+            }) => {
+                if let Some(open) = open.get(id) {
+                    open.call.status = Some(status);
+                    open.call.auth.challenged = challenges(fields);
+                    open.response.add(marks);
+                }
+            }
+            Message::ResponseEnd {
+                id,
+                time_ns,
+                body_bytes,
+                marks,
+                request_body_so_far,
+            } => {
+                let Some(mut done) = self.take(open, id) else {
+                    return;
+                };
+                done.call.response_bytes = body_bytes;
+                done.call.duration_ns = Some(time_ns.saturating_sub(done.start_ns));
+                if let Some(body) = request_body_so_far {
+                    done.call.request_bytes = body;
+                }
+                done.response.add(marks);
+                self.tell(conn, open, done, out);
+            }
+            Message::Unanswered {
+                id,
+                lost,
+                request_body_so_far,
+            } => {
+                let Some(mut done) = self.take(open, id) else {
+                    return;
+                };
+                if let Some(body) = request_body_so_far {
+                    done.call.request_bytes = body;
+                }
+                if lost {
+                    done.response.add(Marks::GAP);
+                }
+                self.tell(conn, open, done, out);
+            }
+            Message::Skip { .. } | Message::Verdict(_) => {}
+        }
+    }
+
+    /// The connection is gone, and so is whatever is still open on it.
+    pub fn close(
+        &mut self,
+        conn: &Conn,
+        open: &mut OpenCalls,
+        now_ns: u64,
+        out: &mut impl FnMut(ApiCall),
+    ) {
+        while let Some(left) = open.queue.pop_front() {
+            self.open_bytes = self.open_bytes.saturating_sub(left.cost());
+            self.tell(conn, open, left, out);
+        }
+        if let (true, Some(flow)) = (open.served, &conn.flow) {
+            self.local_pairs.closed(flow, now_ns);
+        }
+    }
+
+    fn take(&mut self, open: &mut OpenCalls, id: u64) -> Option<OpenCall> {
+        let done = open.take(id)?;
+        self.open_bytes = self.open_bytes.saturating_sub(done.cost());
+        Some(done)
+    }
+
+    fn request(
+        &mut self,
+        conn: &Conn,
+        open: &mut OpenCalls,
+        head: &RequestHead<'_>,
+        out: &mut impl FnMut(ApiCall),
+    ) {
+        let RequestHead {
+            id,
+            time_ns,
+            direction,
+            version,
+            method,
+            target,
+            fields,
+            marks,
+        } = *head;
+        let RequestFields { host, scheme } = RequestFields::of(fields);
+        let target = Target::of(method, target);
+        let role = match direction {
+            Direction::Inbound => Role::Server,
+            Direction::Outbound => Role::Client,
+        };
+        let mut truncated = 0;
+        let mut keep = |(text, cut): (&str, bool)| {
+            truncated += u64::from(cut);
+            text.to_owned()
+        };
+        let method = keep(target::bounded(method, target::MAX_METHOD));
+        let host = target.authority.or_else(|| host.and_then(target::host));
+        let host = host.map(|host| keep(target::bounded(host, target::MAX_HOST)));
+        let (path, cut) = target::path(target.path);
+        truncated += u64::from(cut);
+        let query = target.query.map(|query| {
+            let (query, cut) = target::query(query);
+            truncated += u64::from(cut);
+            query
+        });
+        self.counts.truncated += truncated;
+        let call = ApiCall {
+            time_unix_ns: time_ns.saturating_add_signed(self.clock_offset_ns),
+            conn: conn.id,
+            conn_label: None,
+            role,
+            protocol: if version == 0 {
+                Protocol::Http10
+            } else {
+                Protocol::Http11
+            },
+            scheme: "http",
+            method,
+            host,
+            path,
+            query,
+            route: None,
+            service: None,
+            status: None,
+            duration_ns: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            client: None,
+            server: None,
+            process: None,
+            auth: Auth {
+                scheme,
+                outcome: AuthOutcome::Unknown,
+                challenged: false,
+            },
+            tls: None,
+            flags: Vec::new(),
+        };
+        let new = OpenCall {
+            id,
+            start_ns: time_ns,
+            call,
+            request: marks,
+            response: Marks::NONE,
+        };
+        self.serve(conn, open, role);
+        let cost = new.cost();
+        if self.open_bytes.saturating_add(cost) > OPEN_LIMIT {
+            self.counts.open_over_limit += 1;
+            self.tell(conn, open, new, out);
+            return;
+        }
+        self.open_bytes += cost;
+        open.queue.push_back(new);
+    }
+
+    /// Remembers a connection whose server side is seen, once its addresses are known.
+    fn serve(&mut self, conn: &Conn, open: &mut OpenCalls, role: Role) {
+        if role == Role::Server
+            && !open.served
+            && let Some(flow) = &conn.flow
+        {
+            open.served = true;
+            self.local_pairs.served(flow);
+        }
+    }
+
+    /// Completes a call with what is known of the connection by now, and tells it.
+    fn tell(
+        &mut self,
+        conn: &Conn,
+        open: &mut OpenCalls,
+        done: OpenCall,
+        out: &mut impl FnMut(ApiCall),
+    ) {
+        let OpenCall {
+            start_ns,
+            mut call,
+            request,
+            response,
+            ..
+        } = done;
+        self.serve(conn, open, call.role);
+        let Conn {
+            flow,
+            tls,
+            process,
+            label,
+            joined,
+            ..
+        } = conn;
+        if let (Role::Client, false, Some(flow)) = (call.role, self.both_sides, flow) {
+            let end_ns = start_ns.saturating_add(call.duration_ns.unwrap_or(0));
+            if self.local_pairs.serves(flow, end_ns) {
+                self.counts.duplicates += 1;
+                return;
+            }
+        }
+        if let Some(flow) = flow {
+            (call.client, call.server) = match call.role {
+                Role::Server => (Some(flow.remote), Some(flow.local)),
+                Role::Client => (Some(flow.local), Some(flow.remote)),
+            };
+        }
+        let first_joined = *joined && !open.joined_told;
+        open.joined_told = true;
+        let ended = call.duration_ns.is_some();
+        let both = |mark: Marks| request.has(mark) || response.has(mark);
+        // In the order of the words, so that the list is sorted.
+        for (flag, set) in [
+            (Flag::RequestCut, request.has(Marks::CUT)),
+            (
+                Flag::ResponseCut,
+                response.has(Marks::CUT) || !ended && call.status.is_some(),
+            ),
+            (Flag::NoResponse, call.status.is_none()),
+            (Flag::Gap, both(Marks::GAP)),
+            (Flag::Joined, first_joined),
+            (Flag::Upgrade, both(Marks::UPGRADE)),
+            (Flag::ConflictingLength, both(Marks::CONFLICT)),
+            (Flag::LaxSyntax, both(Marks::LAX)),
+            (Flag::Unbound, tls.is_some() && flow.is_none()),
+        ] {
+            if set {
+                call.flags.push(flag);
+            }
+        }
+        call.scheme = if tls.is_some() { "https" } else { "http" };
+        call.tls.clone_from(tls);
+        call.process.clone_from(process);
+        call.conn_label.clone_from(label);
+        self.counts.calls += 1;
+        self.counts.without_response += u64::from(call.status.is_none());
+        out(call);
+    }
+}

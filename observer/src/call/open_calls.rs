@@ -1,0 +1,69 @@
+//! The calls of one connection whose response has not ended.
+
+use std::collections::VecDeque;
+
+use super::ApiCall;
+use crate::protocol::Marks;
+
+/// A call under way.
+#[derive(Debug)]
+pub(super) struct OpenCall {
+    /// Number of its request on the connection.
+    pub id: u64,
+    /// When its first byte was seen, monotonic nanoseconds.
+    pub start_ns: u64,
+    /// What is known so far.
+    pub call: ApiCall,
+    pub request: Marks,
+    pub response: Marks,
+}
+
+impl OpenCall {
+    /// Memory it takes, bytes.
+    pub(super) fn cost(&self) -> usize {
+        let ApiCall {
+            method,
+            host,
+            path,
+            query,
+            ..
+        } = &self.call;
+        size_of::<Self>()
+            + method.capacity()
+            + path.capacity()
+            + host.as_ref().map_or(0, String::capacity)
+            + query.as_ref().map_or(0, String::capacity)
+    }
+}
+
+/// The calls under way on one connection, in order.
+#[derive(Debug, Default)]
+pub struct OpenCalls {
+    pub(super) queue: VecDeque<OpenCall>,
+    /// The first call of a connection joined midway was told.
+    pub(super) joined_told: bool,
+    /// The connection is remembered as one whose server side is seen.
+    pub(super) served: bool,
+}
+
+impl OpenCalls {
+    fn index(&self, id: u64) -> Option<usize> {
+        // The response is to the first, the end of a request is of the last.
+        if self.queue.front().is_some_and(|open| open.id == id) {
+            return Some(0);
+        }
+        self.queue.binary_search_by_key(&id, |open| open.id).ok()
+    }
+
+    pub(super) fn get(&mut self, id: u64) -> Option<&mut OpenCall> {
+        let index = self.index(id)?;
+        self.queue.get_mut(index)
+    }
+
+    pub(super) fn take(&mut self, id: u64) -> Option<OpenCall> {
+        match self.index(id)? {
+            0 => self.queue.pop_front(),
+            index => self.queue.remove(index),
+        }
+    }
+}

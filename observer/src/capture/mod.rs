@@ -1,0 +1,13 @@
+//! Kernel events in, pipeline inputs out: names the process, binds TLS objects to their sockets.
+//!
+//! It keeps what the events of one connection have in common and what they lack. It does no I/O
+//! of its own: who a process is comes through a closure, which library a number means through a
+//! table that fills as libraries are found.
+
+mod bounded;
+mod libraries;
+mod matching;
+mod translator;
+
+pub use libraries::Libraries;
+pub use translator::{CaptureCounts, Translator};

@@ -1,0 +1,333 @@
+//! Kernel events in, pipeline inputs out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::discover::Process;
+use crate::kernel::RawEvent;
+use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
+
+use super::bounded::Bounded;
+use super::libraries::Libraries;
+use super::matching::ThreadMatch;
+
+/// TLS connections whose addresses are kept: about 100 bytes each, and more than a host of
+/// 10,000 connections needs.
+const MOST_SOCKETS: usize = 65_536;
+/// TLS objects in use; the kernel half keeps as many.
+const MOST_STREAMS: usize = 65_536;
+/// Threads of programs whose TLS objects have memory buffers and are not bound yet.
+const MOST_THREADS: usize = 4_096;
+/// How long plaintext may follow the end of its socket: a library hands over what it has
+/// received before the program reads on.
+const LINGER_NS: u64 = 1_000_000_000;
+
+/// What became of TLS objects and sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureCounts {
+    /// TLS objects seen.
+    pub tls_streams: u64,
+    /// Bound by a socket call inside the library call.
+    pub tls_bound_nested: u64,
+    /// Bound by a socket call next to the library call.
+    pub tls_bound_matched: u64,
+    /// Tables were full and the oldest entry had to go.
+    pub tables_full: u64,
+}
+
+/// A TLS connection's socket.
+#[derive(Debug)]
+struct Socket {
+    flow: Flow,
+    /// TLS streams bound to it: one, or a few if an object was replaced.
+    streams: Vec<u64>,
+}
+
+/// A TLS object.
+#[derive(Debug)]
+struct Stream {
+    /// Its socket, once known.
+    cookie: Option<u64>,
+    /// Its addresses were sent.
+    placed: bool,
+}
+
+/// Keeps what the events of one connection have in common.
+#[derive(Debug)]
+pub struct Translator {
+    libraries: Libraries,
+    sockets: Bounded<u64, Socket>,
+    streams: Bounded<u64, Stream>,
+    threads: Bounded<u32, ThreadMatch>,
+    /// Streams whose socket closed, with the time to end them.
+    closing: VecDeque<(u64, u64)>,
+    counts: CaptureCounts,
+}
+
+impl Translator {
+    /// `libraries` says what the numbers in events mean.
+    pub fn new(libraries: Libraries) -> Self {
+        Self {
+            libraries,
+            sockets: Bounded::new(MOST_SOCKETS),
+            streams: Bounded::new(MOST_STREAMS),
+            threads: Bounded::new(MOST_THREADS),
+            closing: VecDeque::new(),
+            counts: CaptureCounts::default(),
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> CaptureCounts {
+        CaptureCounts {
+            tables_full: self.sockets.forgotten()
+                + self.streams.forgotten()
+                + self.threads.forgotten(),
+            ..self.counts
+        }
+    }
+
+    /// TLS connections and TLS objects kept now.
+    pub fn entries(&self) -> (usize, usize) {
+        (self.sockets.len(), self.streams.len())
+    }
+
+    /// Takes one event. `process` says who a process is.
+    pub fn push(
+        &mut self,
+        event: &RawEvent<'_>,
+        process: &mut impl FnMut(u32) -> Arc<Process>,
+        out: &mut impl FnMut(Input<'_>),
+    ) {
+        match *event {
+            RawEvent::Segment {
+                cookie,
+                flags,
+                flow,
+                ..
+            } if flags.tls() => {
+                let socket = Socket {
+                    flow,
+                    streams: Vec::new(),
+                };
+                if self.sockets.get(&cookie).is_none() {
+                    self.sockets.insert(cookie, socket);
+                }
+            }
+            RawEvent::Segment {
+                cookie,
+                time_ns,
+                direction,
+                flags,
+                seq,
+                moved,
+                flow,
+                payload,
+            } => out(Input::Segment(Segment {
+                conn: ConnId(cookie),
+                time_ns,
+                direction,
+                seq,
+                syn: false,
+                fin: flags.fin(),
+                rst: flags.rst(),
+                len: moved,
+                bytes: payload,
+                flow,
+                from_start: flags.from_start(),
+            })),
+            RawEvent::Owner { cookie, body } => out(Input::Owner {
+                conn: ConnId(cookie),
+                process: process(body.tgid),
+            }),
+            RawEvent::Closed { cookie, time_ns } => self.closed(cookie, time_ns, out),
+            RawEvent::Plaintext {
+                cookie,
+                time_ns,
+                direction,
+                body,
+                payload,
+            } => {
+                let conn = ConnId(body.stream);
+                if self.streams.get(&body.stream).is_none() {
+                    self.opened(body.stream, time_ns, out);
+                    out(Input::Tls {
+                        conn,
+                        tls: self.libraries.get(body.library),
+                    });
+                    out(Input::Owner {
+                        conn,
+                        process: process(body.tgid),
+                    });
+                }
+                match cookie {
+                    Some(cookie) => self.bind_nested(body.stream, cookie, out),
+                    None => self.bind_matched(
+                        body.stream,
+                        body.tid,
+                        direction,
+                        u64::from(body.moved),
+                        time_ns,
+                        out,
+                    ),
+                }
+                out(Input::Bytes(Bytes {
+                    conn,
+                    time_ns,
+                    direction,
+                    offset: body.offset,
+                    len: u64::from(body.moved),
+                    bytes: payload,
+                }));
+            }
+            RawEvent::TlsIo {
+                cookie,
+                time_ns,
+                direction,
+                body,
+            } => {
+                if self
+                    .sockets
+                    .get(&cookie)
+                    .is_none_or(|socket| !socket.streams.is_empty())
+                {
+                    return;
+                }
+                let bytes = u64::from(body.moved);
+                let found = self
+                    .thread(body.tid)
+                    .and_then(|thread| thread.socket(cookie, direction, bytes, time_ns));
+                if let Some(stream) = found {
+                    self.matched(stream, cookie, out);
+                }
+            }
+            RawEvent::TlsFreed { time_ns, stream } => self.ended(stream, time_ns, out),
+        }
+    }
+
+    /// Lets time pass: ends streams whose socket closed a while ago.
+    pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Input<'_>)) {
+        while let Some(&(due_ns, stream)) = self.closing.front()
+            && due_ns <= now_ns
+        {
+            self.closing.pop_front();
+            self.ended(stream, now_ns, out);
+        }
+    }
+
+    fn opened(&mut self, stream: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
+        self.counts.tls_streams += 1;
+        let new = Stream {
+            cookie: None,
+            placed: false,
+        };
+        if let Some((oldest, _)) = self.streams.insert(stream, new) {
+            out(Input::Closed {
+                conn: ConnId(oldest),
+                time_ns,
+            });
+        }
+    }
+
+    /// The kernel half saw a socket call of this TLS connection inside the library call.
+    fn bind_nested(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        if state.cookie == Some(cookie) && state.placed {
+            return;
+        }
+        if state.cookie != Some(cookie) {
+            state.cookie = Some(cookie);
+            state.placed = false;
+            self.counts.tls_bound_nested += 1;
+        }
+        self.place(stream, cookie, out);
+    }
+
+    fn bind_matched(
+        &mut self,
+        stream: u64,
+        tid: u32,
+        direction: Direction,
+        bytes: u64,
+        time_ns: u64,
+        out: &mut impl FnMut(Input<'_>),
+    ) {
+        if self
+            .streams
+            .get(&stream)
+            .is_none_or(|state| state.cookie.is_some())
+        {
+            return;
+        }
+        let found = self
+            .thread(tid)
+            .and_then(|thread| thread.plaintext(stream, direction, bytes, time_ns));
+        if let Some(cookie) = found {
+            self.matched(stream, cookie, out);
+        }
+    }
+
+    fn matched(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        if state.cookie.is_some() {
+            return;
+        }
+        state.cookie = Some(cookie);
+        self.counts.tls_bound_matched += 1;
+        self.place(stream, cookie, out);
+    }
+
+    /// Sends the addresses of a stream if its socket's are known.
+    fn place(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
+        let Some(socket) = self.sockets.get_mut(&cookie) else {
+            return;
+        };
+        if !socket.streams.contains(&stream) {
+            socket.streams.push(stream);
+        }
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.placed = true;
+        }
+        out(Input::Peer {
+            conn: ConnId(stream),
+            flow: socket.flow,
+        });
+    }
+
+    fn thread(&mut self, tid: u32) -> Option<&mut ThreadMatch> {
+        if self.threads.get(&tid).is_none() {
+            self.threads.insert(tid, ThreadMatch::default());
+        }
+        self.threads.get_mut(&tid)
+    }
+
+    fn closed(&mut self, cookie: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
+        let Some(socket) = self.sockets.remove(&cookie) else {
+            out(Input::Closed {
+                conn: ConnId(cookie),
+                time_ns,
+            });
+            return;
+        };
+        for stream in socket.streams {
+            self.closing.push_back((time_ns + LINGER_NS, stream));
+        }
+    }
+
+    fn ended(&mut self, stream: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
+        let Some(state) = self.streams.remove(&stream) else {
+            return;
+        };
+        if let Some(socket) = state.cookie.and_then(|cookie| self.sockets.get_mut(&cookie)) {
+            socket.streams.retain(|&other| other != stream);
+        }
+        out(Input::Closed {
+            conn: ConnId(stream),
+            time_ns,
+        });
+    }
+}

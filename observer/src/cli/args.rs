@@ -1,0 +1,120 @@
+//! Arguments as they are typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Format, MetricsAddress, parse_duration, parse_metrics};
+
+/// Sees the HTTP and HTTPS API calls of running programs, with no change to them.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "observer",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 missing privileges or \
+                  kernel support.\n\nStart with `sudo observer run`; `observer doctor` tells what works \
+                  here and what does not."
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CommandArgs,
+}
+
+/// The commands as they are typed.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CommandArgs {
+    /// Watch this host and show its API calls (needs root)
+    #[command(after_help = "Examples:
+  sudo observer run                                    a live table; metrics on 127.0.0.1:9464
+  sudo observer run --format jsonl --duration 60s      one JSON object a call, for a minute
+  sudo observer run --format none --metrics 0.0.0.0:9464   metrics only, for Prometheus
+  sudo observer run --config /etc/observer.toml        settings from a file; flags win over it")]
+    Run(RunArgs),
+    /// Show the API calls in recordings; needs no privileges
+    #[command(after_help = "Examples:
+  observer replay calls.transcript                     a table and a summary
+  observer replay --format jsonl a.transcript b.transcript | jq .route")]
+    Replay(ReplayArgs),
+    /// Tell what works on this host and what does not, and why
+    #[command(after_help = "Examples:
+  sudo observer doctor                                 kernel, probes, TLS libraries
+  sudo observer doctor --json | jq '.probes[] | select(.outcome == \"failed\")'")]
+    Doctor(DoctorArgs),
+    /// Check a settings file and print the settings in force
+    #[command(after_help = "Examples:
+  observer check-config /etc/observer.toml
+  observer check-config                                the defaults")]
+    CheckConfig(CheckConfigArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+  observer completions bash > /etc/bash_completion.d/observer
+  observer completions zsh > ~/.zfunc/_observer")]
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How calls are shown [default: table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Where metrics and health are served, or `off` [default: 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDR", value_parser = parse_metrics)]
+    pub metrics: Option<MetricsAddress>,
+    /// Folder for what must outlive a run [default: /var/lib/observer]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Stop after this time, such as 20s or 5m; a bare number is seconds
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Show connections with both ends on this host twice, as server and as client
+    #[arg(long)]
+    pub both_sides: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// Recordings, in this order
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How calls are shown [default: table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `check-config`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckConfigArgs {
+    /// Settings file (TOML)
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}

@@ -1,0 +1,245 @@
+//! From arguments to a command with valid settings.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
+use thiserror::Error;
+
+use super::args::{
+    Args, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, ReplayArgs, RunArgs,
+};
+use super::exit::Exit;
+use crate::config::{ConfigError, Settings, load};
+
+/// What to do, with valid settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Watch this host.
+    Run(Settings),
+    /// Show the calls in recordings.
+    Replay {
+        /// The recordings, in this order.
+        files: Vec<PathBuf>,
+        /// Settings; metrics are off.
+        settings: Settings,
+    },
+    /// Tell what works here.
+    Doctor {
+        /// As JSON.
+        json: bool,
+    },
+    /// Print the settings in force ([`crate::config::effective`]).
+    CheckConfig(Settings),
+    /// Print a completion script ([`completions`]).
+    Completions(Shell),
+}
+
+/// Why there is no command.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The arguments are wrong, or ask for help or the version.
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    /// The settings file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl CliError {
+    /// Says what is wrong on the standard error; help and version on the standard output.
+    /// Returns how the program ends.
+    pub fn report(&self) -> Exit {
+        match self {
+            Self::Arguments(error) => {
+                // Nothing is left to be done if the terminal is gone.
+                drop(error.print());
+                if error.use_stderr() {
+                    Exit::Usage
+                } else {
+                    Exit::Done
+                }
+            }
+            Self::Config(error) => {
+                drop(writeln!(std::io::stderr(), "observer: {error}"));
+                Exit::Usage
+            }
+        }
+    }
+}
+
+/// The command that the program was started with.
+///
+/// # Errors
+/// See [`CliError`].
+pub fn parse() -> Result<Command, CliError> {
+    parse_from(std::env::args_os())
+}
+
+/// The command in `args`, the first of which is the program's name.
+///
+/// # Errors
+/// See [`CliError`].
+pub fn parse_from(
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Command, CliError> {
+    let Args { command } = Args::try_parse_from(args)?;
+    Ok(match command {
+        CommandArgs::Run(args) => Command::Run(run(args)?),
+        CommandArgs::Replay(ReplayArgs {
+            files,
+            config,
+            format,
+        }) => {
+            let mut settings = from_file(config.as_deref())?;
+            settings.format = format.unwrap_or(settings.format);
+            settings.metrics = None;
+            Command::Replay { files, settings }
+        }
+        CommandArgs::Doctor(DoctorArgs { json }) => Command::Doctor { json },
+        CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
+            Command::CheckConfig(from_file(file.as_deref())?)
+        }
+        CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
+    })
+}
+
+fn run(args: RunArgs) -> Result<Settings, ConfigError> {
+    let RunArgs {
+        config,
+        format,
+        metrics,
+        state_dir,
+        duration,
+        both_sides,
+    } = args;
+    let mut settings = from_file(config.as_deref())?;
+    settings.format = format.unwrap_or(settings.format);
+    settings.metrics = metrics.map_or(settings.metrics, Into::into);
+    settings.state_dir = state_dir.unwrap_or(settings.state_dir);
+    settings.duration = duration.or(settings.duration);
+    settings.capture.both_sides |= both_sides;
+    Ok(settings)
+}
+
+fn from_file(path: Option<&Path>) -> Result<Settings, ConfigError> {
+    path.map_or_else(|| Ok(Settings::default()), load)
+}
+
+/// Writes the completion script for `shell`.
+pub fn completions(shell: Shell, out: &mut impl Write) {
+    clap_complete::generate(shell, &mut Args::command(), "observer", out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, CliError, Command, completions, parse_from};
+    use crate::cli::{Exit, Shell};
+    use crate::config::{Format, Settings};
+    use clap::CommandFactory as _;
+    use std::io::Write as _;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    fn command(args: &[&str]) -> Result<Command, CliError> {
+        parse_from(["observer"].iter().chain(args))
+    }
+
+    #[test]
+    fn the_declaration_of_the_arguments_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(
+            file,
+            "format = \"jsonl\"\nduration = \"9s\"\n[capture]\nboth_sides = true\n"
+        )
+        .unwrap();
+        let path = file.path().to_str().unwrap();
+        let args = [
+            "run",
+            "--config",
+            path,
+            "--duration",
+            "20s",
+            "--metrics",
+            "off",
+        ];
+        let mut expected = Settings {
+            format: Format::Jsonl,
+            duration: Some(Duration::from_secs(20)),
+            metrics: None,
+            ..Settings::default()
+        };
+        expected.capture.both_sides = true;
+        assert_eq!(command(&args).unwrap(), Command::Run(expected));
+        assert_eq!(
+            command(&["run"]).unwrap(),
+            Command::Run(Settings::default())
+        );
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        assert_eq!(
+            command(&["doctor", "--json"]).unwrap(),
+            Command::Doctor { json: true }
+        );
+        assert_eq!(
+            command(&["check-config"]).unwrap(),
+            Command::CheckConfig(Settings::default())
+        );
+        let replay = command(&["replay", "a", "b", "--format", "jsonl"]).unwrap();
+        let settings = Settings {
+            format: Format::Jsonl,
+            metrics: None,
+            ..Settings::default()
+        };
+        let files = vec![PathBuf::from("a"), PathBuf::from("b")];
+        assert_eq!(replay, Command::Replay { files, settings });
+        let mut script = Vec::new();
+        completions(Shell::Bash, &mut script);
+        assert!(String::from_utf8(script).unwrap().contains("check-config"));
+    }
+
+    #[test]
+    fn bad_usage_and_bad_settings_end_with_2_and_help_with_0() {
+        for args in [
+            &["run", "--duration", "soon"][..],
+            &["run", "--metrics", "9464"],
+            &["run", "--format", "xml"],
+            &["replay"],
+            &["nonsense"],
+            &[],
+            &["check-config", "/nonexistent.toml"],
+        ] {
+            assert_eq!(command(args).unwrap_err().report(), Exit::Usage, "{args:?}");
+        }
+        for args in [&["--help"][..], &["--version"], &["run", "--help"]] {
+            assert_eq!(command(args).unwrap_err().report(), Exit::Done, "{args:?}");
+        }
+        let said = command(&["run", "--duration", "soon"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.contains("--duration") && said.contains("such as 60s"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for sub in Args::command().get_subcommands() {
+            let help = sub
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("Examples:\n"), "{}", sub.get_name());
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What `doctor` says, as text and as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::export::{harden_json, terminal_text};
+use crate::kernel::{ProbeOutcome, ProbeStatus, TlsAttachment};
+
+/// One thing the agent needs of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at, such as `kernel` or `CAP_BPF`.
+    pub name: String,
+    /// What was found.
+    pub value: String,
+    /// It is as the agent needs it.
+    pub ok: bool,
+    /// The agent can capture something without it.
+    pub optional: bool,
+    /// What to do if it is not ok.
+    pub remedy: Option<String>,
+}
+
+/// What works on this host and what does not, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoctorReport {
+    /// Privileges and properties of the kernel.
+    pub kernel: Vec<Check>,
+    /// Every probe and what became of it.
+    pub probes: Vec<ProbeStatus>,
+    /// Every process with a TLS library.
+    pub tls: Vec<TlsAttachment>,
+}
+
+impl DoctorReport {
+    /// Everything that is required is there: `run` would capture.
+    pub fn usable(&self) -> bool {
+        let works = |outcome: &ProbeOutcome| {
+            matches!(outcome, ProbeOutcome::Attached | ProbeOutcome::Loaded)
+        };
+        self.kernel.iter().all(|check| check.ok || check.optional)
+            && self
+                .probes
+                .iter()
+                .all(|probe| !probe.required || works(&probe.outcome))
+    }
+
+    /// For people: aligned, one finding a line, reasons and remedies below what they explain.
+    pub fn text(&self) -> String {
+        let Self {
+            kernel,
+            probes,
+            tls,
+        } = self;
+        let mut out = String::new();
+
+        let rows = kernel.iter().map(|check| {
+            let mark = match (check.ok, check.optional) {
+                (true, _) => "ok",
+                (false, true) => "--",
+                (false, false) => "!!",
+            };
+            let remedy = check.remedy.clone().filter(|_| !check.ok);
+            (
+                [mark.to_owned(), check.name.clone(), check.value.clone()],
+                remedy,
+            )
+        });
+        section(&mut out, "Kernel and privileges", rows);
+
+        let rows = probes.iter().map(|probe| {
+            let (word, reason) = outcome(&probe.outcome);
+            let mark = match (&probe.outcome, probe.required) {
+                (ProbeOutcome::Attached | ProbeOutcome::Loaded, _) => "ok",
+                (_, true) => "!!",
+                (_, false) => "--",
+            };
+            let cells = [mark, probe.name, probe.hook, word, probe.purpose].map(str::to_owned);
+            (cells, reason.map(str::to_owned))
+        });
+        section(&mut out, "Probes", rows);
+
+        let rows = tls.iter().map(|found| {
+            let (mark, word) = if found.refused.is_some() {
+                ("--", "refused")
+            } else {
+                ("ok", "attached")
+            };
+            let cells = [
+                mark.to_owned(),
+                found.pid.to_string(),
+                found.process.clone(),
+                found.library.clone(),
+                word.to_owned(),
+                found.path.clone(),
+            ];
+            (cells, found.refused.clone())
+        });
+        section(&mut out, "TLS libraries", rows);
+
+        out.push_str(if self.usable() {
+            "The observer can capture on this host.\n"
+        } else {
+            "The observer cannot capture on this host: see the lines marked !!\n"
+        });
+        out
+    }
+
+    /// For programs: one object, indented, keys in a fixed order.
+    pub fn json(&self) -> String {
+        let Self {
+            kernel,
+            probes,
+            tls,
+        } = self;
+        let kernel: Vec<_> = kernel
+            .iter()
+            .map(|Check { name, value, ok, optional, remedy }| {
+                json!({"name": name, "value": value, "ok": ok, "optional": optional, "remedy": remedy})
+            })
+            .collect();
+        let probes: Vec<_> = probes
+            .iter()
+            .map(
+                |ProbeStatus {
+                     name,
+                     hook,
+                     purpose,
+                     required,
+                     outcome: became,
+                 }| {
+                    let (word, reason) = outcome(became);
+                    json!({
+                        "name": name, "hook": hook, "purpose": purpose, "required": required,
+                        "outcome": word, "reason": reason,
+                    })
+                },
+            )
+            .collect();
+        let tls: Vec<_> = tls
+            .iter()
+            .map(
+                |TlsAttachment {
+                     pid,
+                     process,
+                     library,
+                     path,
+                     refused,
+                 }| {
+                    json!({
+                        "pid": pid, "process": process, "library": library, "path": path,
+                        "attached": refused.is_none(), "reason": refused,
+                    })
+                },
+            )
+            .collect();
+        let report = json!({
+            "version": env!("CARGO_PKG_VERSION"), "usable": self.usable(),
+            "kernel": kernel, "probes": probes, "tls": tls,
+        });
+        harden_json(&format!("{report:#}\n"))
+    }
+}
+
+fn outcome(outcome: &ProbeOutcome) -> (&'static str, Option<&str>) {
+    match outcome {
+        ProbeOutcome::Attached => ("attached", None),
+        ProbeOutcome::Loaded => ("loaded", None),
+        ProbeOutcome::Failed(reason) => ("failed", Some(reason)),
+        ProbeOutcome::NotTried(reason) => ("not tried", Some(reason)),
+    }
+}
+
+/// Columns as wide as their widest cell; a reason follows on a line of its own.
+fn section<const N: usize>(
+    out: &mut String,
+    title: &str,
+    rows: impl Iterator<Item = ([String; N], Option<String>)>,
+) {
+    let rows: Vec<_> = rows
+        .map(|(cells, note)| (cells.map(|cell| terminal_text(&cell)), note))
+        .collect();
+    let mut widths = [0; N];
+    for (cells, _) in &rows {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = cell.len().max(*width);
+        }
+    }
+    let _ = writeln!(out, "{title}");
+    if rows.is_empty() {
+        out.push_str("  none found\n");
+    }
+    for (cells, note) in &rows {
+        let mut line = String::from(" ");
+        for (cell, width) in cells.iter().zip(widths) {
+            let _ = write!(line, " {cell:<width$} ");
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+        if let Some(note) = note {
+            for line in note.lines() {
+                let _ = writeln!(out, "      {}", terminal_text(line));
+            }
+        }
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Check, DoctorReport};
+    use crate::kernel::{ProbeOutcome, ProbeStatus, TlsAttachment};
+
+    fn report() -> DoctorReport {
+        let check = |name: &str, value: &str, ok, remedy: Option<&str>| Check {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            ok,
+            optional: false,
+            remedy: remedy.map(str::to_owned),
+        };
+        let probe = |name, hook, required, outcome| ProbeStatus {
+            name,
+            hook,
+            purpose: "segments",
+            required,
+            outcome,
+        };
+        DoctorReport {
+            kernel: vec![
+                check("kernel", "6.18.0", true, None),
+                check(
+                    "CAP_BPF",
+                    "missing",
+                    false,
+                    Some("run `sudo observer doctor`"),
+                ),
+            ],
+            probes: vec![
+                probe(
+                    "ingress",
+                    "cgroup_skb/ingress",
+                    true,
+                    ProbeOutcome::Attached,
+                ),
+                probe(
+                    "recv",
+                    "kprobe",
+                    false,
+                    ProbeOutcome::NotTried("no kprobes".to_owned()),
+                ),
+            ],
+            tls: vec![TlsAttachment {
+                pid: 42,
+                process: "evil\u{1b}[2J".to_owned(),
+                library: "openssl 3.0.19".to_owned(),
+                path: "/usr/lib/libssl.so.3".to_owned(),
+                refused: Some("code not understood".to_owned()),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_text_is_aligned_and_gives_reasons_and_remedies() {
+        assert_eq!(
+            report().text(),
+            "\
+Kernel and privileges
+  ok  kernel   6.18.0
+  !!  CAP_BPF  missing
+      run `sudo observer doctor`
+
+Probes
+  ok  ingress  cgroup_skb/ingress  attached   segments
+  --  recv     kprobe              not tried  segments
+      no kprobes
+
+TLS libraries
+  --  42  evil\\x1b[2J  openssl 3.0.19  refused  /usr/lib/libssl.so.3
+      code not understood
+
+The observer cannot capture on this host: see the lines marked !!
+"
+        );
+        let mut fine = report();
+        fine.kernel.truncate(1);
+        assert!(fine.usable() && fine.text().ends_with("can capture on this host.\n"));
+        fine.probes[0].outcome = ProbeOutcome::Failed("EPERM".to_owned());
+        assert!(!fine.usable());
+        assert!(DoctorReport::default().text().contains("none found"));
+    }
+
+    #[test]
+    fn the_json_says_the_same() {
+        let json = report().json();
+        assert!(!json.contains('\u{1b}'));
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["usable"], false);
+        assert_eq!(value["kernel"][1]["remedy"], "run `sudo observer doctor`");
+        assert_eq!(value["probes"][0]["outcome"], "attached");
+        assert_eq!(value["probes"][1]["reason"], "no kprobes");
+        assert_eq!(value["tls"][0]["attached"], false);
+        assert_eq!(value["tls"][0]["process"], "evil\u{1b}[2J");
+    }
+}

@@ -1,0 +1,84 @@
+//! Valid settings.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::catalog::CatalogLimits;
+use crate::detect::DetectSettings;
+
+/// How calls are shown on the standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// An aligned table for people.
+    Table,
+    /// JSON, one object a line.
+    Jsonl,
+    /// Nothing: metrics only.
+    None,
+}
+
+impl Format {
+    /// The word used in settings and flags.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Jsonl => "jsonl",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What is captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// Bytes of all rings between the kernel half and the user half; a power of two.
+    pub ring_bytes: u32,
+    /// Connections with both ends on this host are captured at both, not only at the server's.
+    pub both_sides: bool,
+    /// Plaintext is taken from TLS libraries.
+    pub tls: bool,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            ring_bytes: 16 << 20,
+            both_sides: false,
+            tls: true,
+        }
+    }
+}
+
+/// All settings, valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How calls are shown.
+    pub format: Format,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Folder for what must outlive a run.
+    pub state_dir: PathBuf,
+    /// Stop after this time; `None`: run until told to stop.
+    pub duration: Option<Duration>,
+    /// What is captured.
+    pub capture: Capture,
+    /// When authentication failures are a burst.
+    pub detect: DetectSettings,
+    /// Bounds of the names of services and routes.
+    pub catalog: CatalogLimits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            format: Format::Table,
+            metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
+            state_dir: PathBuf::from("/var/lib/observer"),
+            duration: None,
+            capture: Capture::default(),
+            detect: DetectSettings::default(),
+            catalog: CatalogLimits::default(),
+        }
+    }
+}

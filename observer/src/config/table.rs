@@ -1,0 +1,288 @@
+//! Every setting: its key, what it says, how it is read and shown.
+
+use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::settings::{Format, Settings};
+use super::values::{
+    in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
+};
+
+/// Below this a burst of one busy connection fills the rings; above it a host has better uses.
+const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
+/// One failure is no burst; each failure wanted costs memory for each client.
+const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
+/// A window of hours would hold the failures of a whole day's typing errors.
+const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// Names are kept in memory and become metric labels.
+const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
+const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
+
+/// A value as it stands in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Given<'a> {
+    Bool(bool),
+    Integer(u64),
+    Text(&'a str),
+    /// Of a type that no setting has.
+    Other(&'static str),
+}
+
+/// One setting.
+pub(super) struct Setting {
+    /// Section and key, such as `detect.auth_window`.
+    pub(super) key: &'static str,
+    /// What it says, for people; one line each.
+    doc: &'static [&'static str],
+    /// Reads a value, or says what is wrong with it.
+    pub(super) set: fn(&mut Settings, Given<'_>) -> Result<(), String>,
+    /// The TOML value; `None` if it is not set.
+    show: fn(&Settings) -> Option<String>,
+    /// What the sample shows if the default is not set.
+    example: &'static str,
+}
+
+/// All of them, sections together.
+pub(super) const SETTINGS: [Setting; 11] = [
+    Setting {
+        key: "format",
+        doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
+        set: |settings, given| {
+            let text = string(given)?;
+            settings.format = [Format::Table, Format::Jsonl, Format::None]
+                .into_iter()
+                .find(|format| format.as_str() == text)
+                .ok_or_else(|| {
+                    format!("{} is not a format: use table, jsonl or none", quoted(text))
+                })?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(settings.format.as_str())),
+        example: "",
+    },
+    Setting {
+        key: "metrics",
+        doc: &["Where metrics and health are served, or \"off\". Flag: --metrics."],
+        set: |settings, given| {
+            settings.metrics = parse_metrics(string(given)?)?.into();
+            Ok(())
+        },
+        show: |settings| {
+            Some(toml_string(
+                &settings
+                    .metrics
+                    .map_or("off".to_owned(), |at| at.to_string()),
+            ))
+        },
+        example: "",
+    },
+    Setting {
+        key: "state_dir",
+        doc: &["Folder for what must outlive a run. Flag: --state-dir."],
+        set: |settings, given| {
+            let text = string(given)?;
+            if text.is_empty() {
+                return Err("is empty: use the path of a folder".to_owned());
+            }
+            settings.state_dir = PathBuf::from(text);
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&settings.state_dir.to_string_lossy())),
+        example: "",
+    },
+    Setting {
+        key: "duration",
+        doc: &["Stop after this time. Not set: run until told to stop. Flag: --duration."],
+        set: |settings, given| {
+            settings.duration = Some(match given {
+                Given::Integer(seconds) => parse_duration(&seconds.to_string())?,
+                given => parse_duration(string(given)?)?,
+            });
+            Ok(())
+        },
+        show: |settings| settings.duration.map(|time| toml_string(&show_time(time))),
+        example: "\"1h\"",
+    },
+    Setting {
+        key: "capture.ring_bytes",
+        doc: &[
+            "Memory between the kernel half and the user half, a power of two from 256KiB to 1GiB.",
+            "More rides out longer bursts.",
+        ],
+        set: |settings, given| {
+            let bytes = match given {
+                Given::Integer(bytes) => bytes,
+                given => parse_size(string(given)?)?,
+            };
+            let bytes = in_range(bytes, &RING_BYTES, show_size)?;
+            if !bytes.is_power_of_two() {
+                let near = show_size(bytes.next_power_of_two());
+                return Err(format!(
+                    "{} is not a power of two: use {near}",
+                    show_size(bytes)
+                ));
+            }
+            settings.capture.ring_bytes =
+                u32::try_from(bytes).map_err(|_| "does not fit 32 bits".to_owned())?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_size(settings.capture.ring_bytes.into()))),
+        example: "",
+    },
+    Setting {
+        key: "capture.both_sides",
+        doc: &[
+            "Show connections with both ends on this host twice, as server and as client.",
+            "Otherwise once, as server. Flag: --both-sides.",
+        ],
+        set: |settings, given| {
+            settings.capture.both_sides = boolean(given)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.capture.both_sides.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.tls",
+        doc: &["Take plaintext from TLS libraries."],
+        set: |settings, given| {
+            settings.capture.tls = boolean(given)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.capture.tls.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.auth_failures",
+        doc: &["Refused credentials of one client that make a burst: 2 to 256."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &AUTH_FAILURES, |n| n.to_string())?;
+            settings.detect.auth_failures = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.auth_failures.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.auth_window",
+        doc: &["Time within which they must fall: 1s to 1h."],
+        set: |settings, given| {
+            let window = match given {
+                Given::Integer(_) => return Err("needs a unit: write \"60s\"".to_owned()),
+                given => time(string(given)?)?,
+            };
+            settings.detect.auth_window = in_range(window, &AUTH_WINDOW, show_time)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.detect.auth_window))),
+        example: "",
+    },
+    Setting {
+        key: "catalog.max_services",
+        doc: &["Services that get a name of their own; the rest is \"{other}\": 1 to 10000."],
+        set: |settings, given| {
+            settings.catalog.max_services = count(given, &MAX_SERVICES)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.catalog.max_services.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "catalog.max_routes_per_service",
+        doc: &["Routes of a service that get a name of their own: 10 to 10000."],
+        set: |settings, given| {
+            settings.catalog.max_routes_per_service = count(given, &MAX_ROUTES)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.catalog.max_routes_per_service.to_string()),
+        example: "",
+    },
+];
+
+/// Section and name of a key; the section of a key outside any is empty.
+pub(super) fn split(key: &'static str) -> (&'static str, &'static str) {
+    key.split_once('.').unwrap_or(("", key))
+}
+
+/// The settings in force, as TOML.
+pub fn effective(settings: &Settings) -> String {
+    render(|out, setting, name| {
+        let _ = match (setting.show)(settings) {
+            Some(value) => writeln!(out, "{name} = {value}"),
+            None => writeln!(out, "# {name} is not set"),
+        };
+    })
+}
+
+/// A settings file that says what each setting means and changes nothing.
+pub fn sample() -> String {
+    let defaults = Settings::default();
+    let head = "\
+# Settings of the observer, all at their defaults. Check a file with
+# `observer check-config FILE`; flags of `observer run` win over it.
+
+";
+    let body = render(|out, setting, name| {
+        for line in setting.doc {
+            let _ = writeln!(out, "# {line}");
+        }
+        let value = (setting.show)(&defaults).unwrap_or_else(|| setting.example.to_owned());
+        let _ = writeln!(out, "# {name} = {value}");
+    });
+    format!("{head}{body}")
+}
+
+fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
+    let mut out = String::new();
+    let mut section = "";
+    for setting in &SETTINGS {
+        let (its_section, name) = split(setting.key);
+        if its_section != section {
+            section = its_section;
+            let _ = writeln!(out, "\n[{section}]");
+        }
+        line(&mut out, setting, name);
+    }
+    out
+}
+
+fn toml_string(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn string(given: Given<'_>) -> Result<&str, String> {
+    match given {
+        Given::Text(text) => Ok(text),
+        other => Err(format!("must be a string, not {}", kind(other))),
+    }
+}
+
+fn boolean(given: Given<'_>) -> Result<bool, String> {
+    match given {
+        Given::Bool(value) => Ok(value),
+        other => Err(format!("must be true or false, not {}", kind(other))),
+    }
+}
+
+fn integer(given: Given<'_>) -> Result<u64, String> {
+    match given {
+        Given::Integer(value) => Ok(value),
+        other => Err(format!("must be a whole number, not {}", kind(other))),
+    }
+}
+
+fn count(given: Given<'_>, range: &RangeInclusive<u64>) -> Result<usize, String> {
+    let count = in_range(integer(given)?, range, |n| n.to_string())?;
+    usize::try_from(count).map_err(|_| "is too large for this machine".to_owned())
+}
+
+fn kind(given: Given<'_>) -> &'static str {
+    match given {
+        Given::Bool(_) => "true or false",
+        Given::Integer(_) => "a number",
+        Given::Text(_) => "a string",
+        Given::Other(kind) => kind,
+    }
+}

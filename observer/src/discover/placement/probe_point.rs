@@ -1,0 +1,65 @@
+//! One place for one probe.
+
+/// One place for one probe in a library file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbePoint {
+    /// Function it belongs to: the exported name, or `ssl_read_internal`, `ssl_write_internal` for
+    /// the function inside that `SSL_read` and `SSL_read_ex` share, whatever its symbol.
+    pub function: String,
+    /// Offset in the file of the instruction under the probe, in bytes.
+    pub file_offset: u64,
+    /// What the probe finds there.
+    pub site: Site,
+    /// How the call tells what it moved; `None` for [`Site::Free`].
+    pub call: Option<TlsCall>,
+    /// The instruction, for reports: `push r13`, `jne 0x354ee`.
+    pub instruction: String,
+    /// The kernel emulates it. `false`: it is single-stepped, about ten times slower.
+    pub emulated: bool,
+}
+
+/// What a probe finds at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Site {
+    /// A uprobe. The arguments are still in their registers: `rdi` TLS object, `rsi` buffer,
+    /// `rdx` length, `rcx` and `r8` if the function has a fourth and fifth. For the `int` length
+    /// of `SSL_read` and `SSL_write` only the lower half of `rdx` counts.
+    Entry,
+    /// A uprobe. `eax` holds what the function will return; every path from the entry to a `ret`
+    /// passes here once.
+    Return,
+    /// A uretprobe. At this instruction `rsp` is still as the caller left it, so the return
+    /// address is where the kernel looks for it.
+    CallReturn,
+    /// A uprobe. `rdi` is the TLS object that is about to be freed (or lose one reference).
+    Free,
+}
+
+/// How a read or write function tells what it moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TlsCall {
+    /// Which way the plaintext goes.
+    pub direction: TlsDirection,
+    /// Where the number of bytes is when the function returns.
+    pub count: CountIn,
+}
+
+/// Which way plaintext goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsDirection {
+    /// Read: the buffer is filled when the function returns.
+    Inbound,
+    /// Written: the buffer is full when the function is entered.
+    Outbound,
+}
+
+/// Where the number of bytes moved is when the function returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CountIn {
+    /// The `int` result, if it is above 0.
+    ReturnValue,
+    /// The `size_t` that the fourth argument (`rcx` at entry) points to, if the result is above 0.
+    PointerIn4th,
+    /// The `size_t` that the fifth argument (`r8` at entry) points to, if the result is above 0.
+    PointerIn5th,
+}

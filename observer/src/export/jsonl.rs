@@ -1,0 +1,367 @@
+//! Calls and findings as JSON lines.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use super::escape::push_json;
+use super::timestamp::push_rfc3339;
+use crate::call::ApiCall;
+use crate::detect::Finding;
+
+/// Writes one JSON object (RFC 8259) a line: calls with `"type":"call"`, findings with
+/// `"type":"finding"`. Keys come in a fixed order; what is not known is absent.
+///
+/// Written without a serializer: this runs for each call.
+#[derive(Debug)]
+pub struct Jsonl<W> {
+    out: W,
+    line: String,
+}
+
+impl<W: Write> Jsonl<W> {
+    /// Lines go to `out`, one `write_all` a line; buffering is up to the caller.
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            line: String::with_capacity(1024),
+        }
+    }
+
+    /// Writes one call.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn call(&mut self, call: &ApiCall) -> io::Result<()> {
+        self.line.clear();
+        push_call(&mut self.line, call);
+        self.out.write_all(self.line.as_bytes())
+    }
+
+    /// Writes one finding.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn finding(&mut self, finding: &Finding) -> io::Result<()> {
+        self.line.clear();
+        push_finding(&mut self.line, finding);
+        self.out.write_all(self.line.as_bytes())
+    }
+
+    /// Hands everything written to the operating system.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// The writer.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+fn push_call(out: &mut String, call: &ApiCall) {
+    let ApiCall {
+        time_unix_ns,
+        conn,
+        conn_label,
+        role,
+        protocol,
+        scheme,
+        method,
+        host,
+        path,
+        query,
+        route,
+        service,
+        status,
+        duration_ns,
+        request_bytes,
+        response_bytes,
+        client,
+        server,
+        process,
+        auth,
+        tls,
+        flags,
+    } = call;
+    out.push_str("{\"type\":\"call\",\"time\":\"");
+    push_rfc3339(out, *time_unix_ns);
+    out.push('"');
+    match conn_label {
+        Some(label) => text(out, "conn", label),
+        None => {
+            let _ = write!(out, ",\"conn\":\"{}\"", conn.0);
+        }
+    }
+    text(out, "role", role.as_str());
+    text(out, "protocol", protocol.as_str());
+    text(out, "scheme", scheme);
+    text(out, "method", method);
+    optional(out, "host", host.as_deref());
+    text(out, "path", path);
+    optional(out, "query", query.as_deref());
+    optional(out, "route", route.as_deref());
+    optional(out, "service", service.as_deref());
+    if let Some(status) = status {
+        number(out, "status", u64::from(*status));
+    }
+    if let Some(duration_ns) = duration_ns {
+        milliseconds(out, "duration_ms", *duration_ns);
+    }
+    number(out, "request_bytes", *request_bytes);
+    number(out, "response_bytes", *response_bytes);
+    address(out, "client", client.as_ref());
+    address(out, "server", server.as_ref());
+    if let Some(process) = process.as_deref() {
+        let _ = write!(out, ",\"process\":{{\"pid\":{}", process.pid);
+        text(out, "name", &process.name);
+        optional(out, "exe", process.exe.as_deref());
+        optional(out, "container", process.container.as_deref());
+        optional(out, "unit", process.unit.as_deref());
+        out.push('}');
+    }
+    out.push_str(",\"auth\":{\"scheme\":\"");
+    out.push_str(auth.scheme.as_str());
+    out.push_str("\",\"outcome\":\"");
+    out.push_str(auth.outcome.as_str());
+    out.push_str("\"}");
+    if let Some(tls) = tls.as_deref() {
+        out.push_str(",\"tls\":{\"library\":");
+        push_json(out, &tls.library);
+        optional(out, "version", tls.version.as_deref());
+        out.push('}');
+    }
+    list(out, "flags", flags.iter().map(|flag| flag.as_str()));
+    out.push_str("}\n");
+}
+
+fn push_finding(out: &mut String, finding: &Finding) {
+    let Finding {
+        time_unix_ns,
+        rule,
+        severity,
+        mitre,
+        role,
+        client,
+        client_prefix,
+        service,
+        count,
+        span,
+        window,
+        routes,
+    } = finding;
+    out.push_str("{\"type\":\"finding\",\"time\":\"");
+    push_rfc3339(out, *time_unix_ns);
+    out.push('"');
+    text(out, "rule", rule);
+    text(out, "severity", severity.as_str());
+    text(out, "mitre", mitre);
+    text(out, "role", role.as_str());
+    let _ = write!(
+        out,
+        ",\"client\":{{\"ip\":\"{client}\",\"prefix\":{client_prefix}}}"
+    );
+    optional(out, "service", service.as_deref());
+    number(out, "count", *count);
+    milliseconds(
+        out,
+        "span_ms",
+        u64::try_from(span.as_nanos()).unwrap_or(u64::MAX),
+    );
+    milliseconds(
+        out,
+        "window_ms",
+        u64::try_from(window.as_nanos()).unwrap_or(u64::MAX),
+    );
+    list(out, "routes", routes.iter().map(|route| &**route));
+    text(out, "message", &finding.to_string());
+    out.push_str("}\n");
+}
+
+fn key(out: &mut String, key: &str) {
+    out.push_str(",\"");
+    out.push_str(key);
+    out.push_str("\":");
+}
+
+fn text(out: &mut String, name: &str, value: &str) {
+    key(out, name);
+    push_json(out, value);
+}
+
+fn optional(out: &mut String, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        text(out, name, value);
+    }
+}
+
+fn number(out: &mut String, name: &str, value: u64) {
+    key(out, name);
+    let _ = write!(out, "{value}");
+}
+
+/// Exact to the nanosecond, without digits that say nothing.
+fn milliseconds(out: &mut String, name: &str, ns: u64) {
+    number(out, name, ns / 1_000_000);
+    if !ns.is_multiple_of(1_000_000) {
+        let _ = write!(out, ".{:06}", ns % 1_000_000);
+        out.truncate(out.trim_end_matches('0').len());
+    }
+}
+
+fn address(out: &mut String, name: &str, address: Option<&SocketAddr>) {
+    if let Some(address) = address {
+        key(out, name);
+        let _ = write!(
+            out,
+            "{{\"ip\":\"{}\",\"port\":{}}}",
+            address.ip(),
+            address.port()
+        );
+    }
+}
+
+fn list<'a>(out: &mut String, name: &str, items: impl Iterator<Item = &'a str>) {
+    key(out, name);
+    out.push('[');
+    for (at, item) in items.enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        push_json(out, item);
+    }
+    out.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Jsonl;
+    use crate::call::{ApiCall, AuthOutcome, AuthScheme, Flag, Role};
+    use crate::catalog::sample;
+    use crate::detect::{Finding, RULES, Severity};
+    use crate::stream::Tls;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn line(call: &ApiCall) -> String {
+        let mut jsonl = Jsonl::new(Vec::new());
+        jsonl.call(call).unwrap();
+        String::from_utf8(jsonl.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn a_call_has_all_that_is_known_in_a_fixed_order() {
+        let mut call = sample::call("POST", "/users/1", Some(201));
+        call.conn_label = Some("c-1".into());
+        call.scheme = "https";
+        call.query = Some("q=<redacted>&page=<redacted>".to_owned());
+        call.route = Some("/users/{id}".into());
+        call.service = Some("nginx".into());
+        call.auth.scheme = AuthScheme::Bearer;
+        call.auth.outcome = AuthOutcome::Success;
+        call.tls = Some(Arc::new(Tls {
+            library: "openssl 3.0.19".to_owned(),
+            version: Some("TLSv1.3".to_owned()),
+        }));
+        call.flags = vec![Flag::Gap, Flag::Joined];
+        assert_eq!(
+            line(&call),
+            "{\"type\":\"call\",\"time\":\"2026-11-22T10:20:30.123456789Z\",\"conn\":\"c-1\",\
+             \"role\":\"server\",\"protocol\":\"http/1.1\",\"scheme\":\"https\",\"method\":\"POST\",\
+             \"host\":\"shop.example\",\"path\":\"/users/1\",\"query\":\"q=<redacted>&page=<redacted>\",\
+             \"route\":\"/users/{id}\",\"service\":\"nginx\",\"status\":201,\"duration_ms\":1.5,\
+             \"request_bytes\":10,\"response_bytes\":2048,\
+             \"client\":{\"ip\":\"192.0.2.7\",\"port\":40000},\
+             \"server\":{\"ip\":\"192.0.2.1\",\"port\":8080},\
+             \"process\":{\"pid\":123,\"name\":\"nginx\",\"exe\":\"/usr/sbin/nginx\",\"unit\":\"nginx.service\"},\
+             \"auth\":{\"scheme\":\"bearer\",\"outcome\":\"success\"},\
+             \"tls\":{\"library\":\"openssl 3.0.19\",\"version\":\"TLSv1.3\"},\
+             \"flags\":[\"gap\",\"joined\"]}\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent() {
+        let mut call = sample::call("GET", "/", None);
+        call.role = Role::Client;
+        call.host = None;
+        call.client = None;
+        call.server = None;
+        call.process = None;
+        assert_eq!(
+            line(&call),
+            "{\"type\":\"call\",\"time\":\"2026-11-22T10:20:30.123456789Z\",\"conn\":\"7\",\
+             \"role\":\"client\",\"protocol\":\"http/1.1\",\"scheme\":\"http\",\"method\":\"GET\",\
+             \"path\":\"/\",\"request_bytes\":10,\"response_bytes\":2048,\
+             \"auth\":{\"scheme\":\"none\",\"outcome\":\"none\"},\"flags\":[]}\n"
+        );
+    }
+
+    #[test]
+    fn durations_are_exact_numbers() {
+        for (ns, text) in [
+            (0, "0"),
+            (1, "0.000001"),
+            (2_000_000, "2"),
+            (1_020_300, "1.0203"),
+        ] {
+            let mut call = sample::call("GET", "/", Some(200));
+            call.duration_ns = Some(ns);
+            assert!(
+                line(&call).contains(&format!("\"duration_ms\":{text},")),
+                "{ns}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_finding_carries_its_evidence_and_a_sentence() {
+        let mut jsonl = Jsonl::new(Vec::new());
+        jsonl
+            .finding(&Finding {
+                time_unix_ns: 1_795_342_830_000_000_000,
+                rule: RULES[0],
+                severity: Severity::Medium,
+                mitre: "T1110",
+                role: Role::Server,
+                client: "2001:db8:1:2::".parse().unwrap(),
+                client_prefix: 64,
+                service: Some("nginx".into()),
+                count: 10,
+                span: Duration::from_millis(2500),
+                window: Duration::from_secs(60),
+                routes: vec!["/login".into(), "/users/{id}".into()],
+            })
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(jsonl.into_inner()).unwrap(),
+            "{\"type\":\"finding\",\"time\":\"2026-11-22T10:20:30.000000000Z\",\
+             \"rule\":\"auth_failure_burst\",\"severity\":\"medium\",\"mitre\":\"T1110\",\
+             \"role\":\"server\",\"client\":{\"ip\":\"2001:db8:1:2::\",\"prefix\":64},\
+             \"service\":\"nginx\",\"count\":10,\"span_ms\":2500,\"window_ms\":60000,\
+             \"routes\":[\"/login\",\"/users/{id}\"],\
+             \"message\":\"2001:db8:1:2::/64 sent 10 credentials that nginx refused within 2.5 s, \
+             on 2 routes: someone may be guessing credentials\"}\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_text_is_one_valid_line_and_keeps_its_value(
+            method in any::<String>(), path in any::<String>(), host in any::<String>(),
+        ) {
+            let mut call = sample::call(&method, &path, Some(200));
+            call.host = Some(host.clone());
+            let line = line(&call);
+            prop_assert_eq!(line.matches('\n').count(), 1);
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(value["method"].as_str(), Some(method.as_str()));
+            prop_assert_eq!(value["path"].as_str(), Some(path.as_str()));
+            prop_assert_eq!(value["host"].as_str(), Some(host.as_str()));
+        }
+    }
+}

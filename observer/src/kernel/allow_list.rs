@@ -1,0 +1,95 @@
+//! Read-only, provably: the helper functions that the kernel half may call.
+//!
+//! A helper that writes to a process, a packet or a socket, redirects, or overrides a result is
+//! not here, so an object that calls one is refused by a test before it is ever loaded.
+
+use object::{Object as _, ObjectSection as _, SectionFlags, SectionKind};
+
+/// Number (kernel `include/uapi/linux/bpf.h`, `___BPF_FUNC_MAPPER`) and name of each helper
+/// allowed.
+pub const ALLOWED_HELPERS: [(i32, &str); 17] = [
+    (1, "map_lookup_elem"),
+    (2, "map_update_elem"),
+    (3, "map_delete_elem"),
+    (5, "ktime_get_ns"),
+    (8, "get_smp_processor_id"),
+    (14, "get_current_pid_tgid"),
+    (16, "get_current_comm"),
+    (26, "skb_load_bytes"),
+    (46, "get_socket_cookie"),
+    (107, "sk_storage_get"),
+    (112, "probe_read_user"),
+    (113, "probe_read_kernel"),
+    (131, "ringbuf_reserve"),
+    (132, "ringbuf_submit"),
+    (133, "ringbuf_discard"),
+    (134, "ringbuf_query"),
+    (174, "get_attach_cookie"),
+];
+
+/// `BPF_JMP | BPF_CALL`.
+const CALL: u8 = 0x85;
+/// `BPF_LD | BPF_IMM | BPF_DW`: takes two slots.
+const LOAD_64: u8 = 0x18;
+/// An instruction slot.
+const SLOT: usize = 8;
+
+/// The helpers an object calls that are not allowed, with the section that calls them. Kernel
+/// functions called by BTF id are reported as `kfunc`.
+pub fn forbidden_helpers(object: &[u8]) -> Result<Vec<String>, object::Error> {
+    let file = object::File::parse(object)?;
+    let mut forbidden = Vec::new();
+    for section in file.sections() {
+        let executable = matches!(
+            section.flags(),
+            SectionFlags::Elf { sh_flags, .. } if sh_flags.0 & object::elf::SHF_EXECINSTR.0 != 0
+        );
+        if section.kind() != SectionKind::Text && !executable {
+            continue;
+        }
+        let name = section.name()?.to_owned();
+        let data = section.data()?;
+        let mut slots = data.chunks_exact(SLOT);
+        while let Some(slot) = slots.next() {
+            let &[code, registers, _, _, a, b, c, d] = slot else {
+                continue;
+            };
+            if code == LOAD_64 {
+                slots.next();
+                continue;
+            }
+            if code != CALL {
+                continue;
+            }
+            let number = i32::from_le_bytes([a, b, c, d]);
+            match registers >> 4 {
+                // A helper, by number.
+                0 if ALLOWED_HELPERS.iter().any(|&(allowed, _)| allowed == number) => {}
+                0 => forbidden.push(format!("{name}: helper {number}")),
+                // A function of the object itself.
+                1 => {}
+                _ => forbidden.push(format!("{name}: kfunc {number}")),
+            }
+        }
+    }
+    Ok(forbidden)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Kernel;
+
+    #[test]
+    fn the_kernel_half_calls_read_only_helpers() {
+        let object = Kernel::object();
+        if object.is_empty() {
+            eprintln!("skipped: built without the kernel half (no bpf-linker)");
+            return;
+        }
+        assert_eq!(
+            forbidden_helpers(object).expect("an ELF object"),
+            Vec::<String>::new()
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! Loads the kernel half and hands out its parts.
+
+use std::fmt;
+use std::net::TcpListener;
+
+use aya::maps::{Map, MapData, SkStorage};
+use aya::{Btf, Ebpf, EbpfLoader};
+use observer_common::conn::ConnState;
+
+use super::cgroup::CgroupRoot;
+use super::control::Controls;
+use super::error::KernelError;
+use super::ledger::LedgerReader;
+use super::probes::{PROBES, start};
+use super::ring::Ring;
+use super::status::{ProbeOutcome, ProbeStatus};
+
+/// The kernel half as built; empty if there was no bpf-linker.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"));
+
+/// Part of the ring that may fill before the reader is woken ahead of its poll: one eighth leaves
+/// seven for what arrives until it runs.
+const WAKE_DIVISOR: u64 = 8;
+
+/// What the kernel half needs to know at load time.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelSettings {
+    /// Size of the ring, bytes; a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Deliver both ends of connections between two programs of this host.
+    pub both_sides: bool,
+}
+
+/// The loaded kernel half. Dropping it detaches and unloads everything.
+pub struct Kernel {
+    pub(super) ebpf: Ebpf,
+    probes: Vec<ProbeStatus>,
+    cgroup: CgroupRoot,
+    own: Option<SkStorage<MapData, ConnState>>,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            ebpf: _,
+            probes,
+            cgroup,
+            own: _,
+        } = self;
+        f.debug_struct("Kernel")
+            .field("probes", probes)
+            .field("cgroup", cgroup)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What other threads take of the kernel half.
+#[derive(Debug)]
+pub struct Parts {
+    /// Events.
+    pub ring: Ring,
+    /// The books.
+    pub ledger: LedgerReader,
+    /// What the parser tells the kernel.
+    pub controls: Controls,
+}
+
+impl Kernel {
+    /// Loads the object, then every probe of the table; fails only if a required one fails.
+    pub fn start(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
+        let KernelSettings {
+            ring_bytes,
+            both_sides,
+        } = *settings;
+        let (mut kernel, parts) = Self::load(ring_bytes, both_sides)?;
+        kernel.attach()?;
+        Ok((kernel, parts))
+    }
+
+    /// As [`Self::start`], but a required probe that fails is only reported.
+    pub fn probe(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
+        match Self::start(settings) {
+            Err(KernelError::Required { .. }) => {
+                let (mut kernel, parts) = Self::load(settings.ring_bytes, settings.both_sides)?;
+                let _ = kernel.attach();
+                Ok((kernel, parts))
+            }
+            result => result,
+        }
+    }
+
+    fn load(ring_bytes: u32, both_sides: bool) -> Result<(Self, Parts), KernelError> {
+        if OBJECT.is_empty() {
+            return Err(KernelError::NoObject);
+        }
+        let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
+        let own_tgid = std::process::id();
+        let wake_bytes = u64::from(ring_bytes) / WAKE_DIVISOR;
+        let both_sides = u8::from(both_sides);
+        let mut ebpf = EbpfLoader::new()
+            .btf(&btf)
+            .map_max_entries("EVENTS", ring_bytes)
+            .override_global("OWN_TGID", &own_tgid, true)
+            .override_global("WAKE_BYTES", &wake_bytes, true)
+            .override_global("BOTH_SIDES", &both_sides, true)
+            .load(OBJECT)
+            .map_err(|error| KernelError::Load(Box::new(error)))?;
+        let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
+        let parts = Parts {
+            ring: Ring::new(take("EVENTS")?)?,
+            ledger: LedgerReader::new(take("LEDGER")?)?,
+            controls: Controls::new(take("CONTROL")?)?,
+        };
+        let own = match take("CONNS")? {
+            Map::SkStorage(data) => SkStorage::try_from(Map::SkStorage(data)).ok(),
+            _ => None,
+        };
+        let kernel = Self {
+            ebpf,
+            probes: Vec::new(),
+            cgroup: CgroupRoot::find()?,
+            own,
+        };
+        Ok((kernel, parts))
+    }
+
+    fn attach(&mut self) -> Result<(), KernelError> {
+        let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
+        let cgroup = self.cgroup.open()?;
+        self.probes = PROBES
+            .iter()
+            .map(|probe| start(probe, &mut self.ebpf, &btf, &cgroup))
+            .collect();
+        for probe in &self.probes {
+            if let (true, ProbeOutcome::Failed(reason)) = (probe.required, &probe.outcome) {
+                return Err(KernelError::Required {
+                    name: probe.name,
+                    reason: reason.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of each probe.
+    pub fn probes(&self) -> &[ProbeStatus] {
+        &self.probes
+    }
+
+    /// Where the packet probes are attached.
+    pub const fn cgroup(&self) -> &CgroupRoot {
+        &self.cgroup
+    }
+
+    /// Marks a listener of the agent, so that its connections are never observed. Sockets it
+    /// accepts inherit the mark.
+    pub fn exclude(&mut self, listener: &TcpListener) -> Result<(), KernelError> {
+        let own = self.own.as_mut().ok_or(KernelError::Map("CONNS"))?;
+        let state = ConnState {
+            own: 1,
+            ..ConnState::default()
+        };
+        own.insert(listener, &state, 0)
+            .map_err(|source| KernelError::MapAccess {
+                name: "CONNS",
+                source,
+            })
+    }
+
+    /// Number and verified instructions of each loaded program, for tests and `doctor`.
+    pub fn programs(&self) -> Vec<(String, Option<u32>)> {
+        let mut programs: Vec<_> = self
+            .ebpf
+            .programs()
+            .map(|(name, program)| {
+                let count = program
+                    .info()
+                    .ok()
+                    .and_then(|info| info.verified_instruction_count());
+                (name.to_owned(), count)
+            })
+            .collect();
+        programs.sort();
+        programs
+    }
+
+    /// The object this build carries; empty without a kernel half.
+    pub fn object() -> &'static [u8] {
+        OBJECT
+    }
+}

@@ -1,0 +1,108 @@
+//! Attaches the TLS probes of a library file, once for all processes that map it.
+
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
+
+use aya::programs::uprobe::UProbeLinkId;
+use aya::programs::{Program, UProbe};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+use observer_common::event::{INBOUND, OUTBOUND};
+use observer_common::tls::{COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, TlsCookie};
+
+use super::error::chain;
+use super::loader::Kernel;
+use crate::discover::placement::{CountIn, LibraryPlan, ProbePoint, Site, TlsDirection};
+
+/// The probes of one library file.
+#[derive(Debug)]
+pub struct AttachedLibrary {
+    links: Vec<(&'static str, UProbeLinkId)>,
+}
+
+impl Kernel {
+    /// Puts every probe of `plan` on `file`; all or none. `number` is what events of this library
+    /// carry.
+    pub fn attach_library(
+        &mut self,
+        file: &File,
+        plan: &LibraryPlan,
+        number: u32,
+    ) -> Result<AttachedLibrary, String> {
+        // The open file is the one that was decoded, whatever its path says by now.
+        let target = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let mut attached = AttachedLibrary { links: Vec::new() };
+        // Returns first: a call that is seen to enter is then sure to be seen to return.
+        let points = plan
+            .points
+            .iter()
+            .rev();
+        for point in points {
+            let name = program_name(point.site);
+            let link = self.uprobe(name).and_then(|program| {
+                let attach = UProbeAttachPoint {
+                    location: UProbeAttachLocation::AbsoluteOffset(point.file_offset),
+                    cookie: Some(cookie(point, number).0),
+                };
+                program
+                    .attach([attach], &target, UProbeScope::AllProcesses)
+                    .map_err(|error| chain(&error))
+            });
+            match link {
+                Ok(link) => attached.links.push((name, link)),
+                Err(reason) => {
+                    let reason = format!(
+                        "{} at offset {:#x}: {reason}",
+                        point.function, point.file_offset
+                    );
+                    self.detach_library(attached);
+                    return Err(reason);
+                }
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Takes the probes of one library off.
+    pub fn detach_library(&mut self, attached: AttachedLibrary) {
+        let AttachedLibrary { links } = attached;
+        for (name, link) in links {
+            if let Ok(program) = self.uprobe(name) {
+                // The link may be gone with its file; either way the probe is off.
+                let _ = program.detach(link);
+            }
+        }
+    }
+
+    fn uprobe(&mut self, name: &'static str) -> Result<&mut UProbe, String> {
+        match self.ebpf.program_mut(name) {
+            Some(Program::UProbe(program)) => Ok(program),
+            _ => Err(format!("the kernel half has no uprobe {name}")),
+        }
+    }
+}
+
+const fn program_name(site: Site) -> &'static str {
+    match site {
+        Site::Entry => "tls_enter",
+        Site::Return => "tls_return",
+        Site::CallReturn => "tls_call_return",
+        Site::Free => "tls_free",
+    }
+}
+
+fn cookie(point: &ProbePoint, number: u32) -> TlsCookie {
+    let Some(call) = &point.call else {
+        return TlsCookie::new(number, INBOUND, COUNT_IN_RESULT);
+    };
+    let direction = match call.direction {
+        TlsDirection::Inbound => INBOUND,
+        TlsDirection::Outbound => OUTBOUND,
+    };
+    let count = match call.count {
+        CountIn::ReturnValue => COUNT_IN_RESULT,
+        CountIn::PointerIn4th => COUNT_IN_4TH,
+        CountIn::PointerIn5th => COUNT_IN_5TH,
+    };
+    TlsCookie::new(number, direction, count)
+}

@@ -1,0 +1,371 @@
+//! The pipeline itself.
+
+use std::sync::Arc;
+
+use super::{Counts, Output, PipelineSettings};
+use crate::call::{Calls, OpenCalls};
+use crate::protocol::{Http, Message, ProtocolShared};
+use crate::stream::{
+    Bytes, Chunk, Conn, ConnId, Direction, Input, Segment, StreamPair, StreamShared, Table,
+};
+
+/// From captured bytes to calls.
+#[derive(Debug)]
+pub struct Pipeline {
+    connections: Table<Observed>,
+    shared: Shared,
+    settings: PipelineSettings,
+    /// Some connection may hold back bytes.
+    holding: bool,
+    /// The latest time told.
+    now_ns: u64,
+}
+
+/// All state of one connection.
+#[derive(Debug)]
+struct Observed {
+    conn: Conn,
+    stream: StreamPair,
+    http: Option<Http>,
+    open: OpenCalls,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    stream: StreamShared,
+    protocol: ProtocolShared,
+    calls: Calls,
+}
+
+impl Pipeline {
+    /// A pipeline that knows no connection.
+    pub fn new(settings: PipelineSettings) -> Self {
+        Self {
+            connections: Table::new(settings.max_connections),
+            shared: Shared {
+                stream: StreamShared::default(),
+                protocol: ProtocolShared::default(),
+                calls: Calls::new(settings.clock_offset_ns, settings.both_sides),
+            },
+            settings,
+            holding: false,
+            now_ns: 0,
+        }
+    }
+
+    /// Corrects the distance of the clocks: Unix time minus monotonic time, nanoseconds.
+    pub fn set_clock_offset(&mut self, clock_offset_ns: i64) {
+        self.settings.clock_offset_ns = clock_offset_ns;
+        self.shared.calls.clock_offset_ns = clock_offset_ns;
+    }
+
+    /// Gives a connection the name that its source has for it.
+    pub fn set_label(&mut self, conn: ConnId, label: Arc<str>, out: &mut impl FnMut(Output)) {
+        self.learn(conn, out, |conn| conn.label = Some(label));
+    }
+
+    /// Takes the next input.
+    pub fn push(&mut self, input: Input<'_>, out: &mut impl FnMut(Output)) {
+        match input {
+            Input::Segment(segment) => self.segment(&segment, out),
+            Input::Bytes(bytes) => self.bytes(&bytes, out),
+            Input::Peer { conn, flow } => self.learn(conn, out, |conn| conn.flow = Some(flow)),
+            Input::Tls { conn, tls } => self.learn(conn, out, |conn| conn.tls = Some(tls)),
+            Input::Owner { conn, process } => {
+                self.learn(conn, out, |conn| conn.process = Some(process));
+            }
+            Input::End {
+                conn,
+                time_ns,
+                direction,
+            } => {
+                if let Some(observed) = self.connections.get(conn, time_ns) {
+                    observed.run(&mut self.shared, out, |stream, shared, mut sink| {
+                        stream.end(direction, time_ns, shared, &mut sink);
+                    });
+                }
+            }
+            Input::Closed { conn, time_ns } => {
+                if let Some(observed) = self.connections.remove(conn) {
+                    observed.close(time_ns, &mut self.shared, out);
+                }
+            }
+        }
+    }
+
+    /// Passes time: gives up on what was waited for too long, drops idle connections. Wanted a
+    /// few times a second; costs next to nothing while nothing is held back.
+    pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Output)) {
+        if self.holding {
+            self.holding = false;
+            for observed in self.connections.iter_mut() {
+                observed.release_overdue(now_ns, &mut self.shared, out);
+                self.holding |= observed.stream.holds_any();
+            }
+        }
+        while let Some((id, used_ns)) = self.connections.oldest()
+            && now_ns.saturating_sub(used_ns) > self.settings.idle_ns
+            && let Some(observed) = self.connections.remove(id)
+        {
+            self.shared.stream.counts.idle += 1;
+            observed.close(now_ns, &mut self.shared, out);
+        }
+    }
+
+    /// Ends every connection and tells what is left, oldest first.
+    pub fn finish(&mut self, now_ns: u64, out: &mut impl FnMut(Output)) {
+        while let Some((id, _)) = self.connections.oldest()
+            && let Some(observed) = self.connections.remove(id)
+        {
+            observed.close(now_ns, &mut self.shared, out);
+        }
+    }
+
+    /// Counters since the start.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            stream: self.shared.stream.counts,
+            protocol: self.shared.protocol.counts,
+            call: self.shared.calls.counts,
+        }
+    }
+
+    /// Connections known now.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Memory that captured traffic takes now, besides the fixed state of connections, bytes:
+    /// segments held back, incomplete heads, calls under way.
+    pub fn buffered_bytes(&self) -> usize {
+        let Shared {
+            stream,
+            protocol,
+            calls,
+        } = &self.shared;
+        stream.held_bytes + protocol.head_bytes + calls.open_bytes()
+    }
+
+    fn learn(&mut self, id: ConnId, out: &mut impl FnMut(Output), tell: impl FnOnce(&mut Conn)) {
+        if let Some(observed) = self.observed(id, self.now_ns, out) {
+            tell(&mut observed.conn);
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment<'_>, out: &mut impl FnMut(Output)) {
+        let Segment {
+            conn: id,
+            time_ns,
+            direction,
+            seq,
+            syn,
+            fin,
+            len,
+            flow,
+            from_start,
+            ..
+        } = *segment;
+        self.now_ns = self.now_ns.max(time_ns);
+        let carries = len > 0 || syn || fin;
+        if !carries && self.connections.peek(id).is_none() {
+            // An acknowledgement or a reset of what is gone is no reason to remember it.
+            self.shared.stream.counts.resets += u64::from(segment.rst);
+            return;
+        }
+        self.observed(id, time_ns, out);
+        // Found again, so that only the table is borrowed.
+        let Some(observed) = self.connections.peek(id) else {
+            return;
+        };
+        let shared = &mut self.shared;
+        observed.begin(!from_start, true, shared);
+        observed.conn.flow.get_or_insert(flow);
+        if observed.stream.holds_any() {
+            observed.release_overdue(time_ns, shared, out);
+            observed.release_answered(direction, time_ns, Some(seq), shared, out);
+        }
+        observed.run(shared, out, |stream, shared, mut sink| {
+            stream.segment(segment, shared, &mut sink)
+        });
+        self.holding |= observed.stream.holds_any();
+    }
+
+    fn bytes(&mut self, bytes: &Bytes<'_>, out: &mut impl FnMut(Output)) {
+        let Bytes {
+            conn: id,
+            time_ns,
+            direction,
+            offset,
+            ..
+        } = *bytes;
+        self.now_ns = self.now_ns.max(time_ns);
+        self.observed(id, time_ns, out);
+        let Some(observed) = self.connections.peek(id) else {
+            return;
+        };
+        let shared = &mut self.shared;
+        let midway = offset > 0 && !observed.stream.started(direction);
+        observed.begin(midway, false, shared);
+        observed.run(shared, out, |stream, shared, mut sink| {
+            stream.bytes(bytes, shared, &mut sink)
+        });
+    }
+
+    /// The state of a connection, made if it is new.
+    fn observed(
+        &mut self,
+        id: ConnId,
+        now_ns: u64,
+        out: &mut impl FnMut(Output),
+    ) -> Option<&mut Observed> {
+        if self.connections.get(id, now_ns).is_none() {
+            self.shared.stream.counts.connections += 1;
+            if let Some((_, evicted)) = self.connections.insert(id, now_ns, Observed::new(id)) {
+                self.shared.stream.counts.evicted += 1;
+                evicted.close(now_ns, &mut self.shared, out);
+            }
+        }
+        self.connections.peek(id)
+    }
+}
+
+impl Observed {
+    fn new(id: ConnId) -> Self {
+        Self {
+            conn: Conn::new(id),
+            stream: StreamPair::default(),
+            http: None,
+            open: OpenCalls::default(),
+        }
+    }
+
+    /// The first bytes come.
+    fn begin(&mut self, midway: bool, sequenced: bool, shared: &mut Shared) {
+        if self.http.is_none() {
+            self.http = Some(Http::new(midway));
+            self.conn.joined = midway;
+            self.conn.sequenced = sequenced;
+            shared.stream.counts.joined += u64::from(midway);
+        }
+    }
+
+    /// Lets the stream pass chunks on, through `protocol` and `call`, to the output.
+    fn run<F: FnMut(Output)>(
+        &mut self,
+        shared: &mut Shared,
+        out: &mut F,
+        pass: impl FnOnce(&mut StreamPair, &mut StreamShared, &mut dyn FnMut(Chunk<'_>) -> Option<u64>),
+    ) {
+        let Self {
+            conn,
+            stream,
+            http,
+            open,
+        } = self;
+        let Some(http) = http else { return };
+        let Shared {
+            stream: stream_shared,
+            protocol,
+            calls,
+        } = shared;
+        pass(stream, stream_shared, &mut |chunk| {
+            http.push(&chunk, protocol, &mut |message| match message {
+                Message::Skip { direction, until } => out(Output::Skip {
+                    conn: conn.id,
+                    direction,
+                    until: conn.position(until),
+                }),
+                Message::Verdict(verdict) => out(Output::Verdict {
+                    conn: conn.id,
+                    verdict,
+                }),
+                message => {
+                    calls.push(conn, open, &message, &mut |call| out(Output::Call(call)));
+                }
+            })
+        });
+    }
+
+    /// Passes on what no longer waits for what is missing. Requests go first, so that they are
+    /// there when their responses come.
+    fn release_overdue(&mut self, now_ns: u64, shared: &mut Shared, out: &mut impl FnMut(Output)) {
+        if !self.stream.overdue(now_ns) {
+            return;
+        }
+        let requests = self
+            .http
+            .as_ref()
+            .and_then(Http::requests)
+            .unwrap_or(Direction::Inbound);
+        let responses = opposite(requests);
+        self.release_answered(responses, now_ns, None, shared, out);
+        for direction in [requests, responses] {
+            self.run(shared, out, |stream, shared, mut sink| {
+                stream.release_overdue(direction, now_ns, shared, &mut sink);
+            });
+        }
+    }
+
+    /// A response comes in this direction. If no request is known that it may answer, then its
+    /// request is among what the other direction waits for or holds back, and was received.
+    fn release_answered(
+        &mut self,
+        direction: Direction,
+        now_ns: u64,
+        seq: Option<u32>,
+        shared: &mut Shared,
+        out: &mut impl FnMut(Output),
+    ) {
+        let other = opposite(direction);
+        let next = seq.is_none_or(|seq| self.stream.expects(direction, seq));
+        let needed = self
+            .http
+            .as_ref()
+            .is_some_and(|http| http.needs_other(direction));
+        if next && needed && self.stream.holds(other) {
+            self.run(shared, out, |stream, shared, mut sink| {
+                stream.release(other, now_ns, shared, &mut sink);
+            });
+        }
+    }
+
+    fn close(mut self, now_ns: u64, shared: &mut Shared, out: &mut impl FnMut(Output)) {
+        let requests = self
+            .http
+            .as_ref()
+            .and_then(Http::requests)
+            .unwrap_or(Direction::Inbound);
+        for direction in [requests, opposite(requests)] {
+            self.run(shared, out, |stream, shared, mut sink| {
+                stream.end(direction, now_ns, shared, &mut sink);
+            });
+        }
+        let Self {
+            conn,
+            http,
+            mut open,
+            ..
+        } = self;
+        let Shared {
+            protocol, calls, ..
+        } = shared;
+        if let Some(mut http) = http {
+            http.close(protocol, &mut |message| {
+                calls.push(&conn, &mut open, &message, &mut |call| {
+                    out(Output::Call(call))
+                });
+            });
+        }
+        calls.close(&conn, &mut open, now_ns, &mut |call| {
+            out(Output::Call(call))
+        });
+    }
+}
+
+const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Inbound => Direction::Outbound,
+        Direction::Outbound => Direction::Inbound,
+    }
+}

@@ -1,0 +1,89 @@
+//! What leaves `protocol`.
+
+use httparse::Header;
+
+use super::{Marks, Verdict};
+use crate::stream::Direction;
+
+/// The head of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// Number of the request on its connection; later messages refer to it.
+    pub id: u64,
+    /// When its first byte was seen, monotonic nanoseconds.
+    pub time_ns: u64,
+    /// Which way it went.
+    pub direction: Direction,
+    /// Minor version: 0 or 1.
+    pub version: u8,
+    /// Method as sent.
+    pub method: &'a str,
+    /// Target as sent (RFC 9112 §3.2).
+    pub target: &'a str,
+    /// Fields, in order.
+    pub fields: &'a [Header<'a>],
+    /// What was odd about the head.
+    pub marks: Marks,
+}
+
+/// The head of a final response.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    /// The request it answers.
+    pub id: u64,
+    /// Status code.
+    pub status: u16,
+    /// Fields, in order.
+    pub fields: &'a [Header<'a>],
+    /// What was odd about the head.
+    pub marks: Marks,
+}
+
+/// One step of the protocol of a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Message<'a> {
+    /// A request begins.
+    Request(RequestHead<'a>),
+    /// A request ended, or was cut.
+    RequestEnd {
+        /// Which.
+        id: u64,
+        /// Body bytes after transfer decoding.
+        body_bytes: u64,
+        /// What was odd about the body.
+        marks: Marks,
+    },
+    /// The final response to a request begins.
+    Response(ResponseHead<'a>),
+    /// A response ended, or was cut.
+    ResponseEnd {
+        /// Which request it answers.
+        id: u64,
+        /// When its last byte was seen, monotonic nanoseconds.
+        time_ns: u64,
+        /// Body bytes after transfer decoding.
+        body_bytes: u64,
+        /// What was odd about the body.
+        marks: Marks,
+        /// The request has not ended yet; so many bytes of its body were seen so far.
+        request_body_so_far: Option<u64>,
+    },
+    /// No response to a request will be told.
+    Unanswered {
+        /// Which.
+        id: u64,
+        /// There may have been one, which was lost or could not be told from others.
+        lost: bool,
+        /// Body bytes seen so far, if the request has not ended.
+        request_body_so_far: Option<u64>,
+    },
+    /// Bytes of a direction up to this place are not needed.
+    Skip {
+        /// Which direction.
+        direction: Direction,
+        /// Place of the next byte that is needed, as in [`crate::stream::Chunk::at`].
+        until: u64,
+    },
+    /// What the connection speaks, each at most once.
+    Verdict(Verdict),
+}

@@ -1,0 +1,23 @@
+//! Reads recorded traffic and feeds it to the pipeline. No privileges, no clock.
+//!
+//! Enters: files of transcripts. Leaves: what the pipeline makes of them, the same on every run.
+//! Never: a file held in memory as a whole, or its content in an error.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
+
+mod error;
+mod line;
+mod transcript;
+
+pub use error::{ReplayError, Wrong};
+pub use transcript::{MAX_LINE, Replayed, replay, replay_file};

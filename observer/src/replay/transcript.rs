@@ -1,0 +1,156 @@
+//! Feeds transcripts, line by line, to a pipeline.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::line::{Content, Line};
+use super::{ReplayError, Wrong};
+use crate::pipeline::{Output, Pipeline};
+use crate::stream::{Bytes, ConnId, Direction, Flow, Input};
+
+/// Longest line taken, bytes. One connection is held in memory at a time.
+pub const MAX_LINE: usize = 64 << 20;
+
+/// What was replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Connections, one a line.
+    pub connections: u64,
+    /// Chunks and gaps.
+    pub chunks: u64,
+}
+
+/// Replays a file of transcripts. Each line is a connection seen from its server's end, opened
+/// and closed within the line; blank lines are passed over.
+///
+/// Times are those of the file. A connection whose chunks have none has calls without duration.
+pub fn replay_file(
+    path: &Path,
+    pipeline: &mut Pipeline,
+    out: &mut impl FnMut(Output),
+) -> Result<Replayed, ReplayError> {
+    let file = File::open(path).map_err(|source| ReplayError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    replay(&mut BufReader::new(file), path, pipeline, out)
+}
+
+/// Replays transcripts from a reader; `name` stands for it in errors.
+pub fn replay(
+    reader: &mut impl BufRead,
+    name: &Path,
+    pipeline: &mut Pipeline,
+    out: &mut impl FnMut(Output),
+) -> Result<Replayed, ReplayError> {
+    let mut replayed = Replayed::default();
+    let mut text = Vec::new();
+    for line in 1u64.. {
+        let path = || name.to_owned();
+        text.clear();
+        let more = read_line(reader, &mut text).map_err(|source| ReplayError::Read {
+            path: path(),
+            line,
+            source,
+        })?;
+        if !more {
+            break;
+        }
+        if text.len() > MAX_LINE {
+            return Err(ReplayError::Line {
+                path: path(),
+                line,
+                wrong: Wrong::TooLong,
+            });
+        }
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        replayed.chunks +=
+            connection(&text, ConnId(line), pipeline, out).map_err(|wrong| ReplayError::Line {
+                path: path(),
+                line,
+                wrong,
+            })?;
+        replayed.connections += 1;
+    }
+    Ok(replayed)
+}
+
+/// Reads up to a line end, or one byte more than a line may have.
+fn read_line(reader: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<bool> {
+    let bound = MAX_LINE as u64 + 1;
+    Ok(reader.take(bound).read_until(b'\n', text)? > 0)
+}
+
+/// Replays one connection, and returns how many chunks it had.
+fn connection(
+    text: &[u8],
+    conn: ConnId,
+    pipeline: &mut Pipeline,
+    out: &mut impl FnMut(Output),
+) -> Result<u64, Wrong> {
+    let line = Line::parse(text)?;
+    let ends = line.ends()?;
+    let mut timed = false;
+    for (index, chunk) in line.chunks.iter().enumerate() {
+        chunk.direction(index + 1)?;
+        timed |= chunk.time_ns(index + 1)?.is_some();
+    }
+    let mut out = |output| match output {
+        // Without times there is no duration, rather than one of zero.
+        Output::Call(mut call) if !timed => {
+            call.duration_ns = None;
+            out(Output::Call(call));
+        }
+        output => out(output),
+    };
+    if let Some(id) = &line.id {
+        pipeline.set_label(conn, Arc::from(id.as_ref()), &mut out);
+    }
+    if let Some((client, server)) = ends {
+        let flow = Flow {
+            local: server,
+            remote: client,
+            link: None,
+        };
+        pipeline.push(Input::Peer { conn, flow }, &mut out);
+    }
+    let mut time_ns = 0;
+    let mut result = Ok(());
+    let (mut inbound, mut outbound) = (0u64, 0u64);
+    for (index, chunk) in line.chunks.iter().enumerate() {
+        let number = index + 1;
+        let (direction, content) = match (chunk.direction(number), chunk.content(number)) {
+            (Ok(direction), Ok(content)) => (direction, content),
+            (Err(wrong), _) | (_, Err(wrong)) => {
+                result = Err(wrong);
+                break;
+            }
+        };
+        // Time never runs back within a connection.
+        time_ns = chunk.time_ns(number)?.unwrap_or(time_ns).max(time_ns);
+        let offset = match direction {
+            Direction::Inbound => &mut inbound,
+            Direction::Outbound => &mut outbound,
+        };
+        let (bytes, len) = match &content {
+            Content::Bytes(bytes) => (bytes.as_slice(), bytes.len() as u64),
+            Content::Gap(len) => (&[][..], *len),
+        };
+        let piece = Bytes {
+            conn,
+            time_ns,
+            direction,
+            offset: *offset,
+            len,
+            bytes,
+        };
+        *offset = offset.saturating_add(len);
+        pipeline.push(Input::Bytes(piece), &mut out);
+    }
+    pipeline.push(Input::Closed { conn, time_ns }, &mut out);
+    result.map(|()| line.chunks.len() as u64)
+}

@@ -1,0 +1,50 @@
+//! What is known of a connection, besides its bytes.
+
+use std::sync::Arc;
+
+use super::{ConnId, Flow, Position, Tls};
+use crate::discover::Process;
+
+/// A stream pair as the stages to the right see it.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    /// Its name.
+    pub id: ConnId,
+    /// Its addresses, if known.
+    pub flow: Option<Flow>,
+    /// The TLS library that its plaintext was taken from.
+    pub tls: Option<Arc<Tls>>,
+    /// The process at the observed end.
+    pub process: Option<Arc<Process>>,
+    /// What its source calls it.
+    pub label: Option<Arc<str>>,
+    /// It was open before it was observed.
+    pub joined: bool,
+    /// Places in it are TCP sequence numbers, else offsets.
+    pub sequenced: bool,
+}
+
+impl Conn {
+    /// Nothing known yet.
+    pub fn new(id: ConnId) -> Self {
+        Self {
+            id,
+            flow: None,
+            tls: None,
+            process: None,
+            label: None,
+            joined: false,
+            sequenced: false,
+        }
+    }
+
+    /// A place of a [`super::Chunk`] in the terms of the source.
+    pub fn position(&self, at: u64) -> Position {
+        if self.sequenced {
+            // Counted on from a sequence number, so the low half is one.
+            Position::Seq((at & u64::from(u32::MAX)) as u32)
+        } else {
+            Position::Offset(at)
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Numbers that others count and the metrics only repeat: the ledger, the probes, the stages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::kernel::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Whole = fn(&SourceLedger) -> Count;
+type ByReason = fn(&SourceLedger) -> &[(&'static str, Count)];
+type Rows = BTreeMap<(&'static str, &'static str), u64>;
+
+/// What was last reported.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    pub(super) ledger: Vec<SourceLedger>,
+    pub(super) probes: Vec<ProbeStatus>,
+    /// Processes with a TLS library: attached, refused.
+    pub(super) tls: (u64, u64),
+    /// Stage and event.
+    pub(super) events: Rows,
+    /// Stage and table.
+    pub(super) entries: Rows,
+}
+
+/// Holds the last report and encodes it at each scrape.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot(Mutex<Reported>);
+
+impl Snapshot {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Reported> {
+        // Every update is a whole assignment, so what a panicking thread left is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reported {
+    pub(super) fn set_tls(&mut self, attachments: &[TlsAttachment]) {
+        let refused = attachments
+            .iter()
+            .filter(|tls| tls.refused.is_some())
+            .count();
+        self.tls = ((attachments.len() - refused) as u64, refused as u64);
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let reported = self.lock();
+        let Reported {
+            ledger,
+            probes,
+            tls,
+            events,
+            entries,
+        } = &*reported;
+        encode_ledger(&mut encoder, ledger)?;
+
+        let help = "Whether a probe runs: 1 attached, 0 not";
+        let attached = probes
+            .iter()
+            .map(|probe| {
+                let required = if probe.required { "yes" } else { "no" };
+                let labels = [
+                    ("probe", probe.name),
+                    ("hook", probe.hook),
+                    ("required", required),
+                ];
+                (labels, u64::from(probe.outcome == ProbeOutcome::Attached))
+            })
+            .collect::<Vec<_>>();
+        family(
+            &mut encoder,
+            "observer_probe_attached",
+            help,
+            MetricType::Gauge,
+            &attached,
+        )?;
+
+        let help = "Processes that map a TLS library, by whether its plaintext is captured";
+        let rows = [
+            ([("attached", "yes")], tls.0),
+            ([("attached", "no")], tls.1),
+        ];
+        family(
+            &mut encoder,
+            "observer_tls_processes",
+            help,
+            MetricType::Gauge,
+            &rows,
+        )?;
+
+        let help = "Oddities and drops of the stages";
+        let rows = stage_rows(events, "event");
+        family(
+            &mut encoder,
+            "observer_pipeline_events",
+            help,
+            MetricType::Counter,
+            &rows,
+        )?;
+
+        let help = "Entries in the bounded tables of the stages";
+        let rows = stage_rows(entries, "table");
+        family(
+            &mut encoder,
+            "observer_pipeline_entries",
+            help,
+            MetricType::Gauge,
+            &rows,
+        )
+    }
+}
+
+fn stage_rows(rows: &Rows, key: &'static str) -> Vec<(Labels<2>, u64)> {
+    rows.iter()
+        .map(|(&(stage, name), &value)| ([("stage", stage), (key, name)], value))
+        .collect()
+}
+
+fn encode_ledger(
+    encoder: &mut DescriptorEncoder<'_>,
+    ledger: &[SourceLedger],
+) -> Result<(), fmt::Error> {
+    let whole: [(&str, &str, Whole); 3] = [
+        ("seen", "passed the probes", |source| source.seen),
+        ("delivered", "reached the user half", |source| {
+            source.delivered
+        }),
+        (
+            "skipped",
+            "belonged to bodies that no parser needs",
+            |source| source.skipped,
+        ),
+    ];
+    for (name, what, count) in whole {
+        let rows: Vec<_> = ledger
+            .iter()
+            .map(|source| ([("source", source.source)], count(source)))
+            .collect();
+        ledger_families(encoder, name, what, &rows)?;
+    }
+    let by_reason: [(&str, &str, ByReason); 2] = [
+        ("filtered", "were left out on purpose", |source| {
+            &source.filtered
+        }),
+        ("lost", "were wanted but not delivered", |source| {
+            &source.lost
+        }),
+    ];
+    for (name, what, counts) in by_reason {
+        let rows: Vec<_> = ledger
+            .iter()
+            .flat_map(|source| {
+                let row =
+                    |&(reason, count)| ([("source", source.source), ("reason", reason)], count);
+                counts(source).iter().map(row)
+            })
+            .collect();
+        ledger_families(encoder, name, what, &rows)?;
+    }
+    Ok(())
+}
+
+fn ledger_families<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    what: &str,
+    rows: &[(Labels<N>, Count)],
+) -> Result<(), fmt::Error> {
+    let pick = |value: fn(&Count) -> u64| -> Vec<_> {
+        rows.iter()
+            .map(|(labels, count)| (*labels, value(count)))
+            .collect()
+    };
+    let (calls, bytes) = (pick(|count| count.calls), pick(|count| count.bytes));
+    family(
+        encoder,
+        &format!("observer_capture_{name}"),
+        &format!("Segments or library calls that {what}"),
+        MetricType::Counter,
+        &calls,
+    )?;
+    family(
+        encoder,
+        &format!("observer_capture_{name}_bytes"),
+        &format!("Payload bytes that {what}"),
+        MetricType::Counter,
+        &bytes,
+    )
+}
+
+fn family<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    rows: &[(Labels<N>, u64)],
+) -> Result<(), fmt::Error> {
+    let counter = matches!(kind, MetricType::Counter);
+    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, value) in rows {
+        let row = metric.encode_family(labels)?;
+        if counter {
+            ConstCounter::new(*value).encode(row)?;
+        } else {
+            ConstGauge::new(*value).encode(row)?;
+        }
+    }
+    Ok(())
+}

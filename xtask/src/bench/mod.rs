@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: what the agent costs, as ratios of paired runs.
+
+mod agent;
+mod cpu;
+mod http;
+mod nginx;
+mod overhead;
+mod report;
+mod wrk;
+
+use anyhow::Result;
+
+/// Measures what the agent costs on this machine.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    Overhead(overhead::Arguments),
+}
+
+/// Runs the command.
+pub fn main(arguments: &Arguments) -> Result<()> {
+    match &arguments.what {
+        What::Overhead(arguments) => overhead::main(arguments),
+    }
+}

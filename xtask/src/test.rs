@@ -1,0 +1,234 @@
+//! `cargo xtask test`: all tests, those on real servers included.
+//!
+//! In: the sources, and root for the live tests. Out: the test runner's own output
+//! and one line at the end. It leaves out what cannot run here and says why; it
+//! never runs a build as another user than the one who called it.
+
+use std::ffi::OsString;
+use std::io::BufRead as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::build::build;
+use crate::host::{self, Root};
+use crate::setup::setup;
+use crate::step::Steps;
+use crate::workspace::Workspace;
+use crate::{cargo, packages};
+
+/// The package whose tests drive the built agent on real servers, as root.
+const LIVE: &str = "observer-tests";
+
+/// Sets up, builds, and runs all tests; those on real servers need root.
+///
+/// Without root, everything that needs none runs, and what was left out is named.
+/// As root on a machine with apt-get, servers and tools that the live tests need
+/// are installed (never started as services).
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test
+  cargo xtask test --no-live
+  cargo xtask test -- nginx       only tests with `nginx` in their name
+
+Exit codes: 0 all that could run here passed; 1 a test or a build failed.")]
+pub struct Arguments {
+    /// Leave out the tests that need root and real servers.
+    #[arg(long)]
+    no_live: bool,
+    /// Leave out the tests that need neither.
+    #[arg(long, conflicts_with = "no_live")]
+    live_only: bool,
+    /// Install nothing, even as root.
+    #[arg(long)]
+    no_install: bool,
+    /// Arguments for the test programs, such as a part of a test's name.
+    #[arg(last = true, value_name = "ARGS")]
+    runner: Vec<OsString>,
+}
+
+/// How one half of the tests ended.
+enum Outcome {
+    Passed,
+    Failed,
+    LeftOut(String),
+}
+
+/// Runs the command.
+pub fn main(arguments: &Arguments) -> Result<()> {
+    let workspace = Workspace::find()?;
+    setup(&workspace)?;
+    build(&workspace)?;
+
+    let mut steps = Steps::new(2);
+    steps.next("tests that need no root");
+    let plain = if arguments.live_only {
+        Outcome::LeftOut("--live-only".to_owned())
+    } else {
+        outcome(plain_tests(&workspace, arguments))
+    };
+    steps.next("tests on real servers");
+    let live = if arguments.no_live {
+        Outcome::LeftOut("--no-live".to_owned())
+    } else {
+        match host::root() {
+            Root::Already => {
+                provide_programs(arguments);
+                outcome(live_tests_as_root(&workspace, arguments))
+            }
+            Root::Sudo => {
+                name_missing_programs();
+                outcome(live_tests_with_sudo(&workspace, arguments))
+            }
+            Root::No(why) => Outcome::LeftOut(format!(
+                "{why}; to run them, as root: cargo xtask test --live-only"
+            )),
+        }
+    };
+    println!(
+        "xtask test: without root {}; live {}",
+        plain.text(),
+        live.text()
+    );
+    if matches!(plain, Outcome::Failed) || matches!(live, Outcome::Failed) {
+        bail!("not all tests passed");
+    }
+    Ok(())
+}
+
+impl Outcome {
+    fn text(&self) -> String {
+        match self {
+            Self::Passed => "passed".to_owned(),
+            Self::Failed => "FAILED".to_owned(),
+            Self::LeftOut(why) => format!("left out ({why})"),
+        }
+    }
+}
+
+/// A failed half is told at once, and the other half still runs.
+fn outcome(result: Result<()>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Passed,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Outcome::Failed
+        }
+    }
+}
+
+fn plain_tests(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let mut tests = cargo::command(&workspace.root);
+    tests
+        .args(["test", "--workspace", "--exclude", LIVE, "--no-fail-fast"])
+        .arg("--")
+        .args(&arguments.runner);
+    cargo::run(&mut tests, "a test that needs no root")
+}
+
+fn live_tests_as_root(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let mut tests = cargo::command(&workspace.root);
+    tests
+        .args(["test", "--package", LIVE, "--no-fail-fast", "--"])
+        // They share ports, processes and the kernel's probes.
+        .arg("--test-threads=1")
+        .args(&arguments.runner)
+        .env("OBSERVER_BIN", workspace.agent());
+    cargo::run(&mut tests, "a test on real servers")
+}
+
+/// Builds the live tests as this user and runs only the test programs with sudo.
+fn live_tests_with_sudo(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let programs = build_live_tests(workspace)?;
+    let folder = workspace.root.join("tests");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut failed = 0;
+    for program in &programs {
+        eprintln!("     Running {} with sudo", program.display());
+        let mut variables = vec![OsString::from("PATH="), OsString::from("OBSERVER_BIN=")];
+        variables[0].push(&path);
+        variables[1].push(workspace.agent());
+        let status = Command::new("sudo")
+            .current_dir(&folder)
+            .args(["--", "env"])
+            .args(variables)
+            .arg(program)
+            .arg("--test-threads=1")
+            .args(&arguments.runner)
+            .status()
+            .context("start sudo")?;
+        failed += usize::from(!status.success());
+    }
+    if failed > 0 {
+        bail!("{failed} of {} test programs failed", programs.len());
+    }
+    Ok(())
+}
+
+/// Builds the live tests and returns their programs, as cargo names them.
+fn build_live_tests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let mut build = cargo::command(&workspace.root);
+    let mut child = build
+        .args(["test", "--package", LIVE, "--no-run"])
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("start cargo")?;
+    let mut programs = Vec::new();
+    if let Some(messages) = child.stdout.take() {
+        for line in std::io::BufReader::new(messages).lines() {
+            let line = line.context("read cargo's messages")?;
+            let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else {
+                continue;
+            };
+            let is_test = message.pointer("/profile/test") == Some(&true.into());
+            if let Some(program) = message.get("executable").and_then(|path| path.as_str())
+                && is_test
+            {
+                programs.push(PathBuf::from(program));
+            }
+        }
+    }
+    if !child.wait().context("wait for cargo")?.success() {
+        bail!("the live tests do not build; the reason is above");
+    }
+    Ok(programs)
+}
+
+/// Installs what the live tests drive and is not here, or says what is missing.
+fn provide_programs(arguments: &Arguments) {
+    let missing = packages::missing();
+    if missing.is_empty() {
+        return;
+    }
+    if arguments.no_install || !packages::can_install() {
+        name_missing_programs();
+        return;
+    }
+    eprintln!("installing for the live tests: {}", missing.join(" "));
+    match packages::install(&missing) {
+        Ok(failed) if failed.is_empty() => {}
+        Ok(failed) => eprintln!(
+            "note: not to be had here: {}; tests that need them are skipped and say so",
+            failed.join(" ")
+        ),
+        Err(error) => eprintln!(
+            "note: nothing installed ({error:#}); tests that need a missing program are skipped \
+             and say so"
+        ),
+    }
+}
+
+fn name_missing_programs() {
+    let missing = packages::missing();
+    if !missing.is_empty() {
+        eprintln!(
+            "note: tests that need these are skipped and say so: {}. On Debian and Ubuntu: \
+             sudo apt-get install {}",
+            missing.join(", "),
+            missing.join(" ")
+        );
+    }
+}
