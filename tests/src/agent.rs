@@ -37,7 +37,7 @@ impl Launch {
     /// With a log that says all it can.
     pub fn talkative() -> Self {
         Self {
-            environment: vec![("RUST_LOG", "trace")],
+            environment: vec![("OBSERVER_LOG", "trace")],
             ..Self::default()
         }
     }
