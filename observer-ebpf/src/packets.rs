@@ -112,7 +112,11 @@ fn try_packet(skb: *mut __sk_buff, direction: u8) -> Option<()> {
             return None;
         }
         let header = u32::from(head[0] & 0x0f) * 4;
-        let (local, remote) = if direction == INBOUND { (16, 12) } else { (12, 16) };
+        let (local, remote) = if direction == INBOUND {
+            (16, 12)
+        } else {
+            (12, 16)
+        };
         tuple.family = 4;
         tuple.local[..4].copy_from_slice(&head[local..local + 4]);
         tuple.remote[..4].copy_from_slice(&head[remote..remote + 4]);
@@ -122,7 +126,11 @@ fn try_packet(skb: *mut __sk_buff, direction: u8) -> Option<()> {
     } else if protocol == ETH_P_IPV6 {
         load(skb, 0, at, 60)?;
         let head = unsafe { &*at };
-        let (local, remote) = if direction == INBOUND { (24, 8) } else { (8, 24) };
+        let (local, remote) = if direction == INBOUND {
+            (24, 8)
+        } else {
+            (8, 24)
+        };
         tuple.family = 6;
         tuple.local.copy_from_slice(&head[local..local + 16]);
         tuple.remote.copy_from_slice(&head[remote..remote + 16]);
@@ -169,7 +177,10 @@ fn try_packet(skb: *mut __sk_buff, direction: u8) -> Option<()> {
     let row = ledger::row(SOURCE_PACKETS)?;
     ledger::add(unsafe { &raw mut (*row).seen }, u64::from(tcp.payload));
     if try_payload(skb, &tcp, &tuple, direction, row).is_none() {
-        ledger::add(unsafe { &raw mut (*row).unreadable }, u64::from(tcp.payload));
+        ledger::add(
+            unsafe { &raw mut (*row).unreadable },
+            u64::from(tcp.payload),
+        );
     }
     Some(())
 }
@@ -399,12 +410,7 @@ fn controlled(
 }
 
 #[inline(always)]
-fn header(
-    skb: *mut __sk_buff,
-    state: *mut ConnState,
-    tcp: &Tcp,
-    direction: u8,
-) -> EventHeader {
+fn header(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: u8) -> EventHeader {
     // Arithmetic and no branch: each branch would double the states the verifier walks through the
     // sending loop with.
     let bit = |value: u8, flag: u16| u16::from(value & 1) * flag;

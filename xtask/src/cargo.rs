@@ -36,6 +36,12 @@ pub fn command(root: &Path) -> Command {
 
 /// Runs a cargo command, passes on what it says, and names `what` on failure.
 pub fn run(command: &mut Command, what: &str) -> Result<()> {
+    run_heard(command, what, |_| {})
+}
+
+/// The same, and `hear` gets each line that cargo or what it runs says on standard
+/// error.
+pub fn run_heard(command: &mut Command, what: &str, mut hear: impl FnMut(&str)) -> Result<()> {
     let mut child = command
         .stderr(Stdio::piped())
         .spawn()
@@ -46,6 +52,7 @@ pub fn run(command: &mut Command, what: &str) -> Result<()> {
             let line = line.context("read what cargo says")?;
             let text = String::from_utf8_lossy(&line);
             unreachable |= is_unreachable(&text);
+            hear(&text);
             writeln!(std::io::stderr(), "{text}").context("pass on what cargo says")?;
         }
     }

@@ -49,11 +49,16 @@ pub struct Arguments {
     runner: Vec<OsString>,
 }
 
+/// What a live test says, on standard error, when the host lacks something it needs.
+const SKIPPED: &str = "SKIPPED ";
+
 /// How one half of the tests ended.
 enum Outcome {
     Passed,
+    /// Passed, but so many tests were skipped; each said why.
+    PassedBut(usize),
     Failed,
-    LeftOut(String),
+    LeftOut(&'static str),
 }
 
 /// Runs the command.
@@ -65,27 +70,15 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     let mut steps = Steps::new(2);
     steps.next("tests that need no root");
     let plain = if arguments.live_only {
-        Outcome::LeftOut("--live-only".to_owned())
+        Outcome::LeftOut("--live-only")
     } else {
-        outcome(plain_tests(&workspace, arguments))
+        outcome(plain_tests(&workspace, arguments).map(|()| 0))
     };
     steps.next("tests on real servers");
     let live = if arguments.no_live {
-        Outcome::LeftOut("--no-live".to_owned())
+        Outcome::LeftOut("--no-live")
     } else {
-        match host::root() {
-            Root::Already => {
-                provide_programs(arguments);
-                outcome(live_tests_as_root(&workspace, arguments))
-            }
-            Root::Sudo => {
-                name_missing_programs();
-                outcome(live_tests_with_sudo(&workspace, arguments))
-            }
-            Root::No(why) => Outcome::LeftOut(format!(
-                "{why}; to run them, as root: cargo xtask test --live-only"
-            )),
-        }
+        outcome(live_tests(&workspace, arguments))
     };
     println!(
         "xtask test: without root {}; live {}",
@@ -102,16 +95,22 @@ impl Outcome {
     fn text(&self) -> String {
         match self {
             Self::Passed => "passed".to_owned(),
+            Self::PassedBut(1) => "passed, 1 test SKIPPED, see above why".to_owned(),
+            Self::PassedBut(skipped) => {
+                format!("passed, {skipped} tests SKIPPED, see above why")
+            }
             Self::Failed => "FAILED".to_owned(),
             Self::LeftOut(why) => format!("left out ({why})"),
         }
     }
 }
 
-/// A failed half is told at once, and the other half still runs.
-fn outcome(result: Result<()>) -> Outcome {
+/// From the number of skipped tests. A failed half is told at once, and the other half
+/// still runs.
+fn outcome(result: Result<usize>) -> Outcome {
     match result {
-        Ok(()) => Outcome::Passed,
+        Ok(0) => Outcome::Passed,
+        Ok(skipped) => Outcome::PassedBut(skipped),
         Err(error) => {
             eprintln!("error: {error:#}");
             Outcome::Failed
@@ -128,7 +127,24 @@ fn plain_tests(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     cargo::run(&mut tests, "a test that needs no root")
 }
 
-fn live_tests_as_root(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+/// Runs the tests on real servers, as root if that is possible, and returns how many
+/// were skipped.
+fn live_tests(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
+    match host::root() {
+        Root::Already => provide_programs(arguments),
+        Root::Sudo => {
+            name_missing_programs();
+            return live_tests_with_sudo(workspace, arguments);
+        }
+        Root::No(why) => {
+            name_missing_programs();
+            eprintln!(
+                "note: {why}: tests that need root are skipped; to run them, as root: \
+                 cargo xtask test --live-only"
+            );
+        }
+    }
+    let mut skipped = 0;
     let mut tests = cargo::command(&workspace.root);
     tests
         .args(["test", "--package", LIVE, "--no-fail-fast", "--"])
@@ -136,35 +152,44 @@ fn live_tests_as_root(workspace: &Workspace, arguments: &Arguments) -> Result<()
         .arg("--test-threads=1")
         .args(&arguments.runner)
         .env("OBSERVER_BIN", workspace.agent());
-    cargo::run(&mut tests, "a test on real servers")
+    cargo::run_heard(&mut tests, "a test on real servers", |line| {
+        skipped += usize::from(line.starts_with(SKIPPED));
+    })?;
+    Ok(skipped)
 }
 
-/// Builds the live tests as this user and runs only the test programs with sudo.
-fn live_tests_with_sudo(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+/// Builds the live tests as this user, runs only the test programs with sudo, and
+/// returns how many tests were skipped.
+fn live_tests_with_sudo(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
     let programs = build_live_tests(workspace)?;
     let folder = workspace.root.join("tests");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut failed = 0;
+    let (mut failed, mut skipped) = (0, 0);
     for program in &programs {
         eprintln!("     Running {} with sudo", program.display());
-        let mut variables = vec![OsString::from("PATH="), OsString::from("OBSERVER_BIN=")];
+        let mut variables = [OsString::from("PATH="), OsString::from("OBSERVER_BIN=")];
         variables[0].push(&path);
         variables[1].push(workspace.agent());
-        let status = Command::new("sudo")
-            .current_dir(&folder)
+        // Where it needs a password, sudo asks on the terminal itself.
+        let mut sudo = Command::new("sudo");
+        sudo.current_dir(&folder)
             .args(["--", "env"])
             .args(variables)
             .arg(program)
             .arg("--test-threads=1")
-            .args(&arguments.runner)
-            .status()
-            .context("start sudo")?;
-        failed += usize::from(!status.success());
+            .args(&arguments.runner);
+        let result = cargo::run_heard(&mut sudo, "a test on real servers", |line| {
+            skipped += usize::from(line.starts_with(SKIPPED));
+        });
+        if let Err(error) = result {
+            eprintln!("error: {error:#}");
+            failed += 1;
+        }
     }
     if failed > 0 {
         bail!("{failed} of {} test programs failed", programs.len());
     }
-    Ok(())
+    Ok(skipped)
 }
 
 /// Builds the live tests and returns their programs, as cargo names them.

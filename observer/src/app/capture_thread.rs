@@ -89,13 +89,9 @@ impl CaptureThread {
                         if let crate::kernel::RawEvent::Closed { cookie, .. } = event {
                             controls.forget(cookie);
                         }
-                        translator.push(
-                            &event,
-                            &mut |pid| processes.resolve(pid),
-                            &mut |input| {
-                                pipeline.push(input, &mut |output| take(output, &mut back, controls));
-                            },
-                        );
+                        translator.push(&event, &mut |pid| processes.resolve(pid), &mut |input| {
+                            pipeline.push(input, &mut |output| take(output, &mut back, controls));
+                        });
                     }
                     Err(error) => {
                         if malformed == 0 {
@@ -201,7 +197,10 @@ fn publish(
     let (sockets, streams) = translator.entries();
     metrics.set_entries(
         "capture",
-        &[("tls_sockets", sockets as u64), ("tls_streams", streams as u64)],
+        &[
+            ("tls_sockets", sockets as u64),
+            ("tls_streams", streams as u64),
+        ],
     );
     for (stage, name, _, value) in pipeline.counts().rows() {
         metrics.set_pipeline(stage, &[(name, value)]);

@@ -173,13 +173,22 @@ impl LibraryProbes {
             .and_then(|file| self.kernel.attach_library(&file, plan, number));
         match &outcome {
             Ok(_) => {
-                tracing::info!(library = plan.library, path = candidate.path, "TLS probes attached");
+                tracing::info!(
+                    library = plan.library,
+                    path = candidate.path,
+                    "TLS probes attached"
+                );
                 for note in &plan.notes {
                     tracing::info!(path = candidate.path, "{note}");
                 }
             }
             Err(reason) => {
-                tracing::warn!(library = plan.library, path = candidate.path, reason, "TLS probes not attached");
+                tracing::warn!(
+                    library = plan.library,
+                    path = candidate.path,
+                    reason,
+                    "TLS probes not attached"
+                );
             }
         }
         self.probed.insert(
@@ -261,7 +270,9 @@ impl LibraryProbes {
             let mut lost = false;
             if let Some(events) = &mut events {
                 events.drain(&mut |event| match event {
-                    ProcessEvent::Mapped { pid, dev, inode, .. } => {
+                    ProcessEvent::Mapped {
+                        pid, dev, inode, ..
+                    } => {
                         let file = FileId { dev, inode };
                         if !self.plain.contains(&file) {
                             due.entry(pid).or_default().push(file);

@@ -108,7 +108,8 @@ impl Agent {
         let metrics = Metrics::new();
         metrics.set_probes(kernel.probes());
         let health = Health::default();
-        let (detach, stop, failed) = <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let (detach, stop, failed) =
+            <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let numbers = Libraries::default();
         let (lines, output) = output::start()?;
 
@@ -175,7 +176,9 @@ impl Agent {
             let metrics = settings
                 .metrics
                 .map_or_else(|| "off".to_owned(), |at| format!("http://{at}/metrics"));
-            complain(&format!("watching this host; metrics: {metrics}; stop with Ctrl-C"));
+            complain(&format!(
+                "watching this host; metrics: {metrics}; stop with Ctrl-C"
+            ));
         }
         let waited = wait(settings.duration, listener, metrics, health, &failed);
 
@@ -201,7 +204,9 @@ impl Agent {
             Ok(()) if failed.load(Ordering::Acquire) => Exit::Failed,
             Ok(()) => Exit::Done,
             Err(error) => {
-                complain(&format!("cannot serve metrics or wait for signals: {error}"));
+                complain(&format!(
+                    "cannot serve metrics or wait for signals: {error}"
+                ));
                 Exit::Failed
             }
         }

@@ -80,7 +80,10 @@ mod tests {
         assert_eq!(map.insert(2, 'b'), None);
         assert_eq!(map.insert(1, 'c'), None, "replaced, not added");
         assert_eq!(map.insert(3, 'd'), Some((1, 'c')));
-        assert_eq!((map.get(&1), map.get(&2), map.forgotten()), (None, Some(&'b'), 1));
+        assert_eq!(
+            (map.get(&1), map.get(&2), map.forgotten()),
+            (None, Some(&'b'), 1)
+        );
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl ThreadMatch {
         now_ns: u64,
     ) -> Option<u64> {
         match direction {
-            Direction::Inbound => take(&mut self.received, now_ns, |received| fits(bytes, received)),
+            Direction::Inbound => {
+                take(&mut self.received, now_ns, |received| fits(bytes, received))
+            }
             Direction::Outbound => {
                 // A library may be given a message in pieces before it is sent once.
                 if let Some(last) = self.wrote.last_mut()
@@ -98,11 +100,7 @@ fn remember(operations: &mut Vec<Operation>, id: u64, bytes: u64, time_ns: u64) 
 
 /// Takes the one operation that fits. If several of different ids do, none is taken: a wrong
 /// binding would give a call a stranger's address.
-fn take(
-    operations: &mut Vec<Operation>,
-    now_ns: u64,
-    fits: impl Fn(u64) -> bool,
-) -> Option<u64> {
+fn take(operations: &mut Vec<Operation>, now_ns: u64, fits: impl Fn(u64) -> bool) -> Option<u64> {
     operations.retain(|operation| now_ns.saturating_sub(operation.time_ns) <= LIFETIME_NS);
     let mut found = operations
         .iter()
@@ -143,7 +141,11 @@ mod tests {
         thread.socket(7, Inbound, 100, 10);
         assert_eq!(thread.plaintext(1, Inbound, 100, 20), None, "nothing added");
         thread.socket(8, Inbound, 5000, 30);
-        assert_eq!(thread.plaintext(1, Inbound, 100, 40), None, "too much added");
+        assert_eq!(
+            thread.plaintext(1, Inbound, 100, 40),
+            None,
+            "too much added"
+        );
     }
 
     #[test]

@@ -322,7 +322,10 @@ impl Translator {
         let Some(state) = self.streams.remove(&stream) else {
             return;
         };
-        if let Some(socket) = state.cookie.and_then(|cookie| self.sockets.get_mut(&cookie)) {
+        if let Some(socket) = state
+            .cookie
+            .and_then(|cookie| self.sockets.get_mut(&cookie))
+        {
             socket.streams.retain(|&other| other != stream);
         }
         out(Input::Closed {

@@ -49,11 +49,8 @@ pub fn forbidden_helpers(object: &[u8]) -> Result<Vec<String>, object::Error> {
         }
         let name = section.name()?.to_owned();
         let data = section.data()?;
-        let mut slots = data.chunks_exact(SLOT);
-        while let Some(slot) = slots.next() {
-            let &[code, registers, _, _, a, b, c, d] = slot else {
-                continue;
-            };
+        let mut slots = data.as_chunks::<SLOT>().0.iter();
+        while let Some(&[code, registers, _, _, a, b, c, d]) = slots.next() {
             if code == LOAD_64 {
                 slots.next();
                 continue;
@@ -64,7 +61,9 @@ pub fn forbidden_helpers(object: &[u8]) -> Result<Vec<String>, object::Error> {
             let number = i32::from_le_bytes([a, b, c, d]);
             match registers >> 4 {
                 // A helper, by number.
-                0 if ALLOWED_HELPERS.iter().any(|&(allowed, _)| allowed == number) => {}
+                0 if ALLOWED_HELPERS
+                    .iter()
+                    .any(|&(allowed, _)| allowed == number) => {}
                 0 => forbidden.push(format!("{name}: helper {number}")),
                 // A function of the object itself.
                 1 => {}

@@ -150,10 +150,7 @@ mod tests {
         let mounts = "\
 40 25 0:29 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup rw
 41 25 0:29 / /mnt/my\\040cgroup rw - cgroup2 cgroup rw";
-        assert_eq!(
-            cgroup2_mount(mounts),
-            Some(PathBuf::from("/mnt/my cgroup"))
-        );
+        assert_eq!(cgroup2_mount(mounts), Some(PathBuf::from("/mnt/my cgroup")));
         assert_eq!(cgroup2_mount("nonsense\n- -\n"), None);
     }
 

@@ -19,10 +19,8 @@ pub struct Controls {
 impl Controls {
     pub(super) fn new(map: Map) -> Result<Self, KernelError> {
         Ok(Self {
-            map: HashMap::try_from(map).map_err(|source| KernelError::MapAccess {
-                name: NAME,
-                source,
-            })?,
+            map: HashMap::try_from(map)
+                .map_err(|source| KernelError::MapAccess { name: NAME, source })?,
             failed: 0,
         })
     }

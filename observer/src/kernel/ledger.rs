@@ -41,7 +41,10 @@ impl LedgerReader {
     }
 }
 
-fn sum<'a>(source: &'static str, rows: impl Iterator<Item = &'a LedgerRow> + Clone) -> SourceLedger {
+fn sum<'a>(
+    source: &'static str,
+    rows: impl Iterator<Item = &'a LedgerRow> + Clone,
+) -> SourceLedger {
     let total = |field: fn(&LedgerRow) -> Tally| {
         rows.clone().fold(Count::default(), |sum, row| {
             let Tally { calls, bytes } = field(row);
@@ -89,8 +92,23 @@ mod tests {
             ..LedgerRow::default()
         };
         let sum = sum("packets", [one, two].iter());
-        assert_eq!(sum.seen, Count { calls: 4, bytes: 35 });
+        assert_eq!(
+            sum.seen,
+            Count {
+                calls: 4,
+                bytes: 35
+            }
+        );
         assert_eq!(sum.filtered[1], ("duplicate", Count { calls: 1, bytes: 5 }));
-        assert_eq!(sum.lost[0], ("ring_full", Count { calls: 2, bytes: 20 }));
+        assert_eq!(
+            sum.lost[0],
+            (
+                "ring_full",
+                Count {
+                    calls: 2,
+                    bytes: 20
+                }
+            )
+        );
     }
 }

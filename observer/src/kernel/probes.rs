@@ -146,7 +146,9 @@ fn try_start(
             Ok(ProbeOutcome::Attached)
         }
         (Program::BtfTracePoint(program), Hook::Tracepoint(tracepoint)) => {
-            program.load(tracepoint, btf).map_err(|error| text(&error))?;
+            program
+                .load(tracepoint, btf)
+                .map_err(|error| text(&error))?;
             program.attach().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Attached)
         }

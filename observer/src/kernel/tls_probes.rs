@@ -5,8 +5,8 @@ use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 
 use aya::programs::uprobe::UProbeLinkId;
-use aya::programs::{Program, UProbe};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+use aya::programs::{Program, UProbe};
 use observer_common::event::{INBOUND, OUTBOUND};
 use observer_common::tls::{COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, TlsCookie};
 
@@ -33,10 +33,7 @@ impl Kernel {
         let target = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         let mut attached = AttachedLibrary { links: Vec::new() };
         // Returns first: a call that is seen to enter is then sure to be seen to return.
-        let points = plan
-            .points
-            .iter()
-            .rev();
+        let points = plan.points.iter().rev();
         for point in points {
             let name = program_name(point.site);
             let link = self.uprobe(name).and_then(|program| {

@@ -183,10 +183,10 @@ impl Pipeline {
         observed.conn.flow.get_or_insert(flow);
         if observed.stream.holds_any() {
             observed.release_overdue(time_ns, shared, out);
-            observed.release_answered(direction, time_ns, Some(seq), shared, out);
+            observed.release_answered(direction, time_ns, seq, shared, out);
         }
         observed.run(shared, out, |stream, shared, mut sink| {
-            stream.segment(segment, shared, &mut sink)
+            stream.segment(segment, shared, &mut sink);
         });
         self.holding |= observed.stream.holds_any();
     }
@@ -195,7 +195,6 @@ impl Pipeline {
         let Bytes {
             conn: id,
             time_ns,
-            direction,
             offset,
             ..
         } = *bytes;
@@ -205,10 +204,10 @@ impl Pipeline {
             return;
         };
         let shared = &mut self.shared;
-        let midway = offset > 0 && !observed.stream.started(direction);
-        observed.begin(midway, false, shared);
+        observed.begin(offset > 0, false, shared);
+        let joined = observed.conn.joined;
         observed.run(shared, out, |stream, shared, mut sink| {
-            stream.bytes(bytes, shared, &mut sink)
+            stream.bytes(bytes, joined, shared, &mut sink);
         });
     }
 
@@ -287,23 +286,26 @@ impl Observed {
         });
     }
 
-    /// Passes on what no longer waits for what is missing. Requests go first, so that they are
-    /// there when their responses come.
+    /// Passes on what has waited too long. If responses have, requests go first, whatever they
+    /// wait for: they are older, and have to be there when their responses come.
     fn release_overdue(&mut self, now_ns: u64, shared: &mut Shared, out: &mut impl FnMut(Output)) {
-        if !self.stream.overdue(now_ns) {
-            return;
-        }
         let requests = self
             .http
             .as_ref()
             .and_then(Http::requests)
             .unwrap_or(Direction::Inbound);
         let responses = opposite(requests);
-        self.release_answered(responses, now_ns, None, shared, out);
-        for direction in [requests, responses] {
+        if self.stream.overdue(responses, now_ns) && self.stream.holds(requests) {
             self.run(shared, out, |stream, shared, mut sink| {
-                stream.release_overdue(direction, now_ns, shared, &mut sink);
+                stream.release(requests, now_ns, shared, &mut sink);
             });
+        }
+        for direction in [requests, responses] {
+            if self.stream.overdue(direction, now_ns) {
+                self.run(shared, out, |stream, shared, mut sink| {
+                    stream.release_overdue(direction, now_ns, shared, &mut sink);
+                });
+            }
         }
     }
 
@@ -313,12 +315,12 @@ impl Observed {
         &mut self,
         direction: Direction,
         now_ns: u64,
-        seq: Option<u32>,
+        seq: u32,
         shared: &mut Shared,
         out: &mut impl FnMut(Output),
     ) {
         let other = opposite(direction);
-        let next = seq.is_none_or(|seq| self.stream.expects(direction, seq));
+        let next = self.stream.expects(direction, seq);
         let needed = self
             .http
             .as_ref()
@@ -353,12 +355,12 @@ impl Observed {
         if let Some(mut http) = http {
             http.close(protocol, &mut |message| {
                 calls.push(&conn, &mut open, &message, &mut |call| {
-                    out(Output::Call(call))
+                    out(Output::Call(call));
                 });
             });
         }
         calls.close(&conn, &mut open, now_ns, &mut |call| {
-            out(Output::Call(call))
+            out(Output::Call(call));
         });
     }
 }

@@ -5,7 +5,7 @@ use super::pairing::Pairing;
 use super::reading::{Reader, Role};
 use super::side::{Side, State};
 use super::{Message, ProtocolCounts, Verdict};
-use crate::stream::{Chunk, Direction, Piece};
+use crate::stream::{Chunk, Direction, Piece, add};
 
 /// Memory for incomplete heads of all connections together, bytes: enough for 64 that are as
 /// large as can be, or for 16,000 of usual size that all stop in the middle.
@@ -141,11 +141,11 @@ impl Http {
             }
             Mode::Http1 => {}
             Mode::Tunnel => {
-                shared.counts.tunnel_bytes += moved;
+                add(&mut shared.counts.tunnel_bytes, moved);
                 return None;
             }
             Mode::Ignored => {
-                shared.counts.ignored_bytes += moved;
+                add(&mut shared.counts.ignored_bytes, moved);
                 return None;
             }
         }
@@ -294,7 +294,7 @@ impl Http {
         let midway = self.midway;
         let side = self.side(direction);
         side.unrecognised = side.unrecognised.saturating_add(len);
-        shared.counts.searched_bytes += len;
+        add(&mut shared.counts.searched_bytes, len);
         if midway && side.unrecognised <= JOIN_SEARCH_LIMIT {
             side.drop_head(shared);
             side.state = State::Head;

@@ -12,7 +12,7 @@ use super::opening::{Opening, opening, skip_empty_lines};
 use super::pairing::{Kind, Pairing};
 use super::side::{Refused, Side, State};
 use super::{Marks, Message, RequestHead, ResponseHead, Verdict};
-use crate::stream::Direction;
+use crate::stream::{Direction, add};
 
 /// The capture is asked to leave out the rest of a body if more than this is left of it: asking
 /// costs a system call, about as much as handing over so many bytes.
@@ -65,7 +65,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     pub(super) fn data(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left_http {
-                self.shared.counts.tunnel_bytes += bytes.len() as u64;
+                add(&mut self.shared.counts.tunnel_bytes, bytes.len() as u64);
                 return;
             }
             let taken = match self.side.state {
@@ -116,7 +116,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 }
             }
             State::Search => {
-                self.shared.counts.searched_bytes += len;
+                add(&mut self.shared.counts.searched_bytes, len);
                 self.unseen(false);
             }
         }
@@ -195,7 +195,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             }
             Progress::Invalid => {
                 self.shared.counts.invalid_chunks += 1;
-                self.shared.counts.searched_bytes += bytes.len() as u64;
+                add(&mut self.shared.counts.searched_bytes, bytes.len() as u64);
                 self.cut(chunked.decoded);
                 self.boundary_lost(false);
                 bytes.len()
@@ -215,7 +215,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             self.side.found = true;
             return 0;
         }
-        self.shared.counts.searched_bytes += bytes.len() as u64;
+        add(&mut self.shared.counts.searched_bytes, bytes.len() as u64);
         bytes.len()
     }
 
@@ -294,7 +294,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
 
     fn refuse(&mut self, refused: Refused, passed: usize) {
         refused.count(&mut self.shared.counts);
-        self.shared.counts.searched_bytes += passed as u64;
+        add(&mut self.shared.counts.searched_bytes, passed as u64);
         self.boundary_lost(true);
     }
 
@@ -308,7 +308,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 counts.invalid_heads += u64::from(!self.side.found);
             }
         }
-        counts.searched_bytes += passed as u64;
+        add(&mut counts.searched_bytes, passed as u64);
         self.boundary_lost(true);
     }
 

@@ -19,6 +19,11 @@ macro_rules! counts {
 }
 pub(crate) use counts;
 
+/// Counts bytes, whose number is as the source tells it and need not make sense.
+pub(crate) fn add(count: &mut u64, bytes: u64) {
+    *count = count.saturating_add(bytes);
+}
+
 counts! {
     /// What happened to bytes before they were in order.
     StreamCounts {

@@ -1,5 +1,6 @@
 //! One direction of a stream pair: puts its bytes in order.
 
+use super::counts::add;
 use super::held::Held;
 use super::pair::StreamShared;
 use super::{Chunk, Direction, Piece};
@@ -59,10 +60,6 @@ enum Place {
 }
 
 impl Half {
-    pub(super) fn started(&self) -> bool {
-        self.started
-    }
-
     /// Something is held back.
     pub(super) fn holds(&self) -> bool {
         self.held.is_some()
@@ -287,13 +284,13 @@ impl<F: FnMut(Chunk<'_>) -> Option<u64>> Pass<'_, F> {
     fn advance_to(&mut self, to: u64) {
         let asked = self.half.skip_until.min(to).saturating_sub(self.half.next);
         if asked > 0 {
-            self.shared.counts.skipped_bytes += asked;
+            add(&mut self.shared.counts.skipped_bytes, asked);
             self.emit(Piece::Skipped(asked));
         }
         let gap = to.saturating_sub(self.half.next);
         if gap > 0 {
             self.shared.counts.gaps += 1;
-            self.shared.counts.gap_bytes += gap;
+            add(&mut self.shared.counts.gap_bytes, gap);
             self.emit(Piece::Gap(gap));
         }
     }
@@ -314,7 +311,7 @@ impl<F: FnMut(Chunk<'_>) -> Option<u64>> Pass<'_, F> {
 
     fn deliver(&mut self, at: u64, len: u64, bytes: &[u8]) {
         let seen = self.half.next.saturating_sub(at).min(len);
-        self.shared.counts.duplicate_bytes += seen;
+        add(&mut self.shared.counts.duplicate_bytes, seen);
         if seen == len {
             return;
         }
@@ -335,7 +332,8 @@ impl<F: FnMut(Chunk<'_>) -> Option<u64>> Pass<'_, F> {
         self.shared.counts.reordered_segments += 1;
         let held = self.half.held.get_or_insert_default();
         let before = held.cost();
-        self.shared.counts.duplicate_bytes += held.insert(at, len, bytes, self.time_ns);
+        let seen = held.insert(at, len, bytes, self.time_ns);
+        add(&mut self.shared.counts.duplicate_bytes, seen);
         if fin {
             held.insert(at.saturating_add(len), 0, &[], self.time_ns);
         }

@@ -29,7 +29,7 @@ mod table;
 pub use chunk::{Chunk, Piece};
 pub use conn::Conn;
 pub use counts::StreamCounts;
-pub(crate) use counts::counts;
+pub(crate) use counts::{add, counts};
 pub use input::{Bytes, ConnId, Direction, Flow, Input, Segment, Tls};
 pub use pair::{StreamPair, StreamShared};
 pub use position::Position;

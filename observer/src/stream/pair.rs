@@ -91,10 +91,12 @@ impl StreamPair {
         half.segment(direction, time_ns, first, len, bytes, fin, shared, sink);
     }
 
-    /// Takes a piece of plaintext at a known offset.
+    /// Takes a piece of plaintext at a known offset. `joined`: what was before the first piece of
+    /// a direction was not to be seen; else it is missing.
     pub fn bytes(
         &mut self,
         bytes: &Bytes<'_>,
+        joined: bool,
         shared: &mut StreamShared,
         sink: &mut impl FnMut(Chunk<'_>) -> Option<u64>,
     ) {
@@ -112,16 +114,8 @@ impl StreamPair {
         }
         shared.counts.pieces += 1;
         let half = self.half(direction);
-        half.start_at_offset(offset);
+        half.start_at_offset(if joined { offset } else { 0 });
         half.offset(direction, time_ns, offset, len, bytes, shared, sink);
-    }
-
-    /// Bytes or an opening have been seen in this direction.
-    pub fn started(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::Inbound => self.inbound.started(),
-            Direction::Outbound => self.outbound.started(),
-        }
     }
 
     /// Bytes of this direction wait for others before them.
@@ -137,10 +131,12 @@ impl StreamPair {
         self.inbound.holds() || self.outbound.holds()
     }
 
-    /// Some wait of this pair has been too long.
-    pub fn overdue(&self, now_ns: u64) -> bool {
-        self.inbound.overdue(Direction::Inbound, now_ns)
-            || self.outbound.overdue(Direction::Outbound, now_ns)
+    /// Bytes of this direction have waited too long.
+    pub fn overdue(&self, direction: Direction, now_ns: u64) -> bool {
+        match direction {
+            Direction::Inbound => self.inbound.overdue(direction, now_ns),
+            Direction::Outbound => self.outbound.overdue(direction, now_ns),
+        }
     }
 
     /// A segment with this sequence number is next in this direction.

@@ -85,6 +85,18 @@ impl Run {
         self
     }
 
+    /// Opens a TCP connection.
+    pub fn open(&mut self) -> &mut Self {
+        for direction in [Inbound, Outbound] {
+            let seq = self.seqs[direction as usize] - 1;
+            self.segment(Segment {
+                syn: true,
+                ..segment(direction, self.now_ns, seq, 0)
+            });
+        }
+        self
+    }
+
     /// The next bytes of a TCP stream.
     pub fn tcp(&mut self, direction: Direction, bytes: &[u8]) -> &mut Self {
         let seq = self.seqs[direction as usize];

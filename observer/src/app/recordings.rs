@@ -1,0 +1,72 @@
+//! `observer replay`: recordings through the same pipeline, without privileges.
+
+use std::io::{self, BufWriter, StdoutLock, Write as _};
+use std::path::PathBuf;
+
+use super::back_half::BackHalf;
+use super::complain;
+use crate::cli::Exit;
+use crate::config::{Format, Settings};
+use crate::export::Style;
+use crate::pipeline::{Output, Pipeline, PipelineSettings};
+use crate::replay::replay_file;
+use crate::telemetry::Metrics;
+
+/// Shows the calls in `files`, in this order.
+pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
+    let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    let mut back = BackHalf::new(settings, &Metrics::new(), out, Style::of_stdout());
+    let mut exit = Exit::Done;
+    for file in files {
+        // A file is a world of its own: connections of one do not go on in the next.
+        let mut pipeline = Pipeline::new(PipelineSettings {
+            both_sides: settings.capture.both_sides,
+            ..PipelineSettings::default()
+        });
+        let mut written = Ok(());
+        let replayed = replay_file(file, &mut pipeline, &mut |output| {
+            if let Output::Call(call) = output
+                && written.is_ok()
+            {
+                written = back.call(call);
+            }
+        });
+        if let Err(error) = replayed {
+            complain(&error.to_string());
+            exit = Exit::Failed;
+            break;
+        }
+        if let Err(error) = written {
+            return unwritten(&error);
+        }
+    }
+    finish(back, settings, exit)
+}
+
+fn finish(
+    mut back: BackHalf<BufWriter<StdoutLock<'static>>>,
+    settings: &Settings,
+    exit: Exit,
+) -> Exit {
+    let summary = back.summary();
+    let written = back.flush().and_then(|()| {
+        let mut out = back.into_out();
+        out.flush()
+    });
+    if let Err(error) = written {
+        return unwritten(&error);
+    }
+    if settings.format == Format::Table {
+        drop(io::stderr().write_all(summary.as_bytes()));
+    }
+    exit
+}
+
+/// A reader that went away is no failure.
+fn unwritten(error: &io::Error) -> Exit {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Exit::Done;
+    }
+    complain(&format!("cannot write to the standard output: {error}"));
+    Exit::Failed
+}
