@@ -1,10 +1,16 @@
 """Python's http.server with the paths and the access log that the live tests share."""
 
 import argparse
-import http.server
 import json
 import os
 import sys
+
+# http.server takes ssl along if it can; here it comes only when and if it is needed, so that a
+# waiting server shows a library that is loaded late.
+sys.modules["ssl"] = None
+import http.server
+
+del sys.modules["ssl"]
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--address", default="127.0.0.1")
@@ -91,7 +97,6 @@ def main():
     server = http.server.ThreadingHTTPServer((arguments.address, arguments.port), Handler)
     server.daemon_threads = True
     if arguments.cert:
-        # Not before it is needed: a waiting server shows a library that is loaded late.
         import ssl
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

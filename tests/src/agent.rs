@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::call::Call;
+use crate::call::{Call, listed};
 use crate::metrics::{self, Metrics};
 use crate::running::Running;
 use crate::{port, wait};
@@ -212,8 +212,11 @@ impl Agent {
         let found = wait::until(what, limit, || self.calls_where(&wanted).ok()?.pop());
         found.with_context(|| {
             let calls = self.calls().unwrap_or_default();
-            let last: Vec<_> = calls.iter().rev().take(10).collect();
-            format!("last calls seen: {last:#?}; {}", self.diagnostics())
+            format!(
+                "last calls seen: {}\n{}",
+                listed(calls.iter().rev()),
+                self.diagnostics()
+            )
         })
     }
 

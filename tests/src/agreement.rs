@@ -172,7 +172,7 @@ impl<'a> Agreement<'a> {
             client.len()
         );
         if let Some(example) = lost.first().or_else(|| client.first()) {
-            let _ = write!(text, ", such as {example:?}");
+            let _ = write!(text, ", such as {example}");
         }
         Ok(text)
     }
@@ -223,7 +223,7 @@ impl Pair {
         let Self { logged, call } = self;
         let same = |what: &str, log: Option<u64>, seen: Option<u64>| match log {
             Some(log) if seen != Some(log) => {
-                bail!("{what}: the server logged {log}, the agent saw {seen:?}, in {call:#?}")
+                bail!("{what}: the server logged {log}, the agent saw {seen:?}, in {call}")
             }
             _ => Ok(()),
         };

@@ -100,3 +100,75 @@ impl Call {
         self.role == "server" && self.server.port == Some(port)
     }
 }
+
+impl std::fmt::Display for Call {
+    /// What the message of a failed test needs, in one line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let address = |end: &Endpoint| match (&end.ip, end.port) {
+            (Some(ip), Some(port)) => format!("{ip} {port}"),
+            _ => "unknown".to_owned(),
+        };
+        let Self {
+            time: _,
+            role,
+            protocol,
+            scheme,
+            method,
+            host,
+            path,
+            query,
+            ..
+        } = self;
+        write!(
+            f,
+            "{role} {protocol} {scheme} {method} {host:?} {path} {query:?}"
+        )?;
+        let Self {
+            route,
+            service,
+            status,
+            duration_ms,
+            request_bytes,
+            response_bytes,
+            ..
+        } = self;
+        write!(
+            f,
+            " route {route:?} service {service:?} status {status:?} {duration_ms:?} ms"
+        )?;
+        write!(f, " bytes {request_bytes:?} {response_bytes:?}")?;
+        let Self {
+            client,
+            server,
+            process,
+            auth,
+            tls,
+            flags,
+            ..
+        } = self;
+        write!(
+            f,
+            " from {} to {} {process:?}",
+            address(client),
+            address(server)
+        )?;
+        write!(f, " {auth:?} {tls:?} flags {flags:?}")
+    }
+}
+
+/// The first calls of many, a line each, for the message of a failed test.
+pub fn listed<'a>(calls: impl IntoIterator<Item = &'a std::sync::Arc<Call>>) -> String {
+    /// More would bury the message.
+    const SHOWN: usize = 10;
+    let mut calls = calls.into_iter();
+    let mut text: String = calls
+        .by_ref()
+        .take(SHOWN)
+        .map(|call| format!("\n  {call}"))
+        .collect();
+    match calls.count() {
+        0 => {}
+        more => text.push_str(&format!("\n  and {more} more")),
+    }
+    text
+}

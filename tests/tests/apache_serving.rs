@@ -48,12 +48,12 @@ fn check(apache: &Apache, pairs: &[Pair], scheme: &str) -> Result<()> {
     for Pair { logged: _, call } in pairs {
         ensure!(
             call.process.pid.is_some_and(|pid| processes.contains(&pid)),
-            "{call:#?}"
+            "{call}"
         );
-        ensure!(call.process.name.as_deref() == Some("apache2"), "{call:#?}");
+        ensure!(call.process.name.as_deref() == Some("apache2"), "{call}");
         ensure!(
             call.scheme == scheme && call.tls.is_some() == (scheme == "https"),
-            "{call:#?}"
+            "{call}"
         );
     }
     Ok(())

@@ -53,14 +53,14 @@ fn use_it(wire: &mut Wire, paths: &[&str]) -> Result<()> {
 
 fn check(calls: &[Arc<Call>], name: &str, pids: &[u32], tls: bool) -> Result<()> {
     for call in calls {
-        ensure!(call.method == "GET", "{call:#?}");
-        ensure!(call.process.name.as_deref() == Some(name), "{call:#?}");
+        ensure!(call.method == "GET", "{call}");
+        ensure!(call.process.name.as_deref() == Some(name), "{call}");
         ensure!(
             call.process.pid.is_some_and(|pid| pids.contains(&pid)),
-            "{call:#?}"
+            "{call}"
         );
-        ensure!(call.tls.is_some() == tls, "{call:#?}");
-        ensure!(call.client.port.is_some(), "{call:#?}");
+        ensure!(call.tls.is_some() == tls, "{call}");
+        ensure!(call.client.port.is_some(), "{call}");
     }
     Ok(())
 }
@@ -136,8 +136,8 @@ fn a_request_sent_before_and_answered_after_the_start_harms_nothing() -> Result<
     })?;
     // The one that was cut in half may be missing; invented it must not be.
     for call in agent.calls_where(|call| call.served_by(nginx.http))? {
-        ensure!(call.method == "GET", "{call:#?}");
-        ensure!(call.path.starts_with("/status/"), "{call:#?}");
+        ensure!(call.method == "GET", "{call}");
+        ensure!(call.path.starts_with("/status/"), "{call}");
     }
     Ok(())
 }

@@ -30,11 +30,11 @@ fn seen(tls: bool) -> Result<()> {
     for pair in pairs {
         ensure!(
             pair.call.client.ip.as_deref() == Some(namespace.outside.as_str()),
-            "{pair:#?}"
+            "{pair:?}"
         );
         ensure!(
             pair.call.server.ip.as_deref() == Some(namespace.inside.as_str()),
-            "{pair:#?}"
+            "{pair:?}"
         );
     }
     let inner = format!("{scheme}://127.0.0.1:{}/bytes/20", server.port);

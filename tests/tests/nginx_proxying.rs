@@ -2,6 +2,7 @@
 //! made to its upstream are both seen, each exactly once, at the server it came in at.
 
 use anyhow::{Result, ensure};
+use observer_tests::call::listed;
 use observer_tests::{Agent, Agreement, Nginx, Script, ScriptServer, curl, live};
 
 const ROUNDS: usize = 10;
@@ -47,7 +48,7 @@ fn a_call_through_http_front_and_nginx_upstream_is_seen_at_both() -> Result<()> 
                 .map(Some)
                 .contains(&call.server.port)
     })?;
-    ensure!(made.is_empty(), "{made:#?}");
+    ensure!(made.is_empty(), "{}", listed(&made));
     Ok(())
 }
 
@@ -63,7 +64,7 @@ fn through_node(front: &Nginx, base: &str, port: u16, upstream: &ScriptServer) -
             "{:#?}",
             pair.call
         );
-        ensure!(pair.call.scheme == "http", "{:#?}", pair.call);
+        ensure!(pair.call.scheme == "http", "{}", pair.call);
     }
     Ok(())
 }

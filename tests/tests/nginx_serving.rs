@@ -70,45 +70,45 @@ fn check_all(nginx: &Nginx, pairs: &[Pair], scheme: &str) -> Result<()> {
         let pid = call.process.pid.unwrap_or(0);
         ensure!(
             workers.contains(&pid),
-            "not a worker of {workers:?}: {call:#?}"
+            "not a worker of {workers:?}: {call}"
         );
-        ensure!(call.process.name.as_deref() == Some("nginx"), "{call:#?}");
+        ensure!(call.process.name.as_deref() == Some("nginx"), "{call}");
         ensure!(
             call.process
                 .exe
                 .as_deref()
                 .is_some_and(|exe| exe.ends_with("/nginx")),
-            "{call:?}"
+            "{call}"
         );
-        ensure!(call.scheme == scheme, "{call:#?}");
-        ensure!(call.protocol == "http/1.1", "{call:#?}");
+        ensure!(call.scheme == scheme, "{call}");
+        ensure!(call.protocol == "http/1.1", "{call}");
         let library = call.tls.as_ref().and_then(|tls| tls.library.as_deref());
         match scheme {
             "https" => ensure!(
                 library.is_some_and(|it| it.starts_with("openssl")),
-                "{call:#?}"
+                "{call}"
             ),
-            _ => ensure!(call.tls.is_none(), "{call:#?}"),
+            _ => ensure!(call.tls.is_none(), "{call}"),
         }
         ensure!(
             call.duration_ms
                 .is_some_and(|ms| (0.0..10_000.0).contains(&ms)),
-            "{call:#?}"
+            "{call}"
         );
         ensure!(
             call.time.as_deref().is_some_and(|time| time.contains('T')),
-            "{call:#?}"
+            "{call}"
         );
-        ensure!(call.route.is_some() && call.service.is_some(), "{call:#?}");
+        ensure!(call.route.is_some() && call.service.is_some(), "{call}");
     }
     Ok(())
 }
 
 fn loopback_v4(pairs: &[Pair]) -> Result<()> {
     for Pair { logged, call } in pairs {
-        ensure!(call.client.ip.as_deref() == Some("127.0.0.1"), "{call:#?}");
-        ensure!(call.server.ip.as_deref() == Some("127.0.0.1"), "{call:#?}");
-        ensure!(call.client.port == logged.client_port, "{call:#?}");
+        ensure!(call.client.ip.as_deref() == Some("127.0.0.1"), "{call}");
+        ensure!(call.server.ip.as_deref() == Some("127.0.0.1"), "{call}");
+        ensure!(call.client.port == logged.client_port, "{call}");
     }
     Ok(())
 }
@@ -152,8 +152,8 @@ fn calls_over_ipv6_are_seen_with_their_addresses() -> Result<()> {
         let pairs = Agreement::of(&agent, &nginx.log, port).reached()?;
         check_all(&nginx, &pairs, scheme)?;
         for Pair { logged: _, call } in pairs {
-            ensure!(call.client.ip.as_deref() == Some("::1"), "{call:#?}");
-            ensure!(call.server.ip.as_deref() == Some("::1"), "{call:#?}");
+            ensure!(call.client.ip.as_deref() == Some("::1"), "{call}");
+            ensure!(call.server.ip.as_deref() == Some("::1"), "{call}");
         }
     }
     Ok(())

@@ -46,13 +46,10 @@ fn calls_are_those_in_the_log(script: Script, tls: bool) -> Result<()> {
         &url("/bytes/[1-300]"),
     ])?;
     for Pair { logged: _, call } in Agreement::of(&agent, &server.log, server.port).reached()? {
-        ensure!(call.process.name.as_deref() == Some("node"), "{call:#?}");
-        ensure!(
-            call.scheme == if tls { "https" } else { "http" },
-            "{call:#?}"
-        );
-        ensure!(call.tls.is_some() == tls, "{call:#?}");
-        ensure!(call.client.ip.as_deref() == Some("127.0.0.1"), "{call:#?}");
+        ensure!(call.process.name.as_deref() == Some("node"), "{call}");
+        ensure!(call.scheme == if tls { "https" } else { "http" }, "{call}");
+        ensure!(call.tls.is_some() == tls, "{call}");
+        ensure!(call.client.ip.as_deref() == Some("127.0.0.1"), "{call}");
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ fn no_label_has_an_address_a_raw_path_or_a_host() -> Result<()> {
     let Some(_turn) = live(&["nginx", "openssl"]) else {
         return Ok(());
     };
-    let nginx = Nginx::start(2)?;
+    let nginx = Nginx::start_with(2, "location /orders/ { return 200 'order'; }")?;
     let agent = Agent::start()?;
     for id in 1000..1040 {
         curl(&[

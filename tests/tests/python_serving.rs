@@ -51,17 +51,11 @@ fn calls_are_those_in_the_log(script: Script, protocol: &str, tls: bool) -> Resu
         // The response line decides: curl asks with 1.1 in any case.
         ensure!(
             call.protocol == protocol || call.protocol == "http/1.1",
-            "{call:#?}"
+            "{call}"
         );
-        ensure!(
-            call.process.exe.as_deref() == Some(exe.as_str()),
-            "{call:#?}"
-        );
-        ensure!(
-            call.process.name.as_deref() == Some(name.trim()),
-            "{call:#?}"
-        );
-        ensure!(call.tls.is_some() == tls, "{call:#?}");
+        ensure!(call.process.exe.as_deref() == Some(exe.as_str()), "{call}");
+        ensure!(call.process.name.as_deref() == Some(name.trim()), "{call}");
+        ensure!(call.tls.is_some() == tls, "{call}");
     }
     Ok(())
 }

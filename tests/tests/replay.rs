@@ -135,10 +135,10 @@ fn a_transcript_gives_the_call_that_is_in_it() -> Result<()> {
     ensure!(!printed.contains("hidden"), "{printed}");
     let call: observer_tests::Call = serde_json::from_str(printed.trim())?;
     ensure!(call.method == "POST" && call.path == "/orders/42" && call.status == Some(201));
-    ensure!(call.host.as_deref() == Some("shop"), "{call:#?}");
+    ensure!(call.host.as_deref() == Some("shop"), "{call}");
     ensure!(
         call.request_bytes == Some(3) && call.response_bytes == Some(2),
-        "{call:#?}"
+        "{call}"
     );
     ensure!(call.client.ip.as_deref() == Some("192.0.2.1") && call.client.port == Some(4000));
     ensure!(call.server.ip.as_deref() == Some("192.0.2.2") && call.server.port == Some(80));

@@ -78,10 +78,7 @@ fn no_secret_is_in_anything_the_agent_writes() -> Result<()> {
         })?;
         // Keys are kept: otherwise nothing was shown about values.
         let query = call.query.as_deref().unwrap_or_default();
-        ensure!(
-            query.contains("token") && query.contains("page"),
-            "{call:#?}"
-        );
+        ensure!(query.contains("token") && query.contains("page"), "{call}");
     }
     std::thread::sleep(Duration::from_millis(500));
     let mut places = vec![("metrics", agent.metrics()?.text)];
