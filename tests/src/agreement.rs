@@ -174,6 +174,20 @@ impl<'a> Agreement<'a> {
         if let Some(example) = lost.first().or_else(|| client.first()) {
             let _ = write!(text, ", such as {example}");
         }
+        let metrics = self.agent.metrics()?;
+        for sample in metrics.samples.iter().filter(|it| it.value > 0.0) {
+            let told = [
+                "observer_capture_lost_total",
+                "observer_pipeline_events_total",
+            ];
+            if told.contains(&sample.name.as_str()) {
+                let _ = write!(
+                    text,
+                    "\n{} {:?} {}",
+                    sample.name, sample.labels, sample.value
+                );
+            }
+        }
         Ok(text)
     }
 

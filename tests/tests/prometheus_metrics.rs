@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use observer_tests::running::Running;
-use observer_tests::{Agent, Apache, Nginx, Prometheus, curl, live, wait};
+use observer_tests::{Agent, Nginx, Prometheus, curl, live, wait};
 
 fn some_traffic(nginx: &Nginx) -> Result<()> {
     for base in [nginx.url(""), nginx.tls_url("")] {
@@ -105,16 +105,16 @@ fn no_label_has_an_address_a_raw_path_or_a_host() -> Result<()> {
 
 #[test]
 fn a_real_prometheus_reads_the_same_counts() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "apache2", "openssl", "prometheus"]) else {
+    let Some(_turn) = live(&["nginx", "openssl", "prometheus"]) else {
         return Ok(());
     };
-    let (nginx, apache) = (Nginx::start(2)?, Apache::start()?);
-    apache.file("page", 10)?;
+    let nginx = Nginx::start(2)?;
+    nginx.file("page", 10)?;
     let agent = Agent::start()?;
     let prometheus = Prometheus::scraping(agent.metrics_port())?;
     for _ in 0..7 {
         curl(&[nginx.url("/status/418"), nginx.tls_url("/status/418")])?;
-        curl(&[apache.url("/page")])?;
+        curl(&[nginx.url("/page")])?;
     }
     for (query, count) in [
         (
