@@ -319,7 +319,9 @@ fn try_payload(
         if verdict != VERDICT_OPEN {
             unsafe { (*state).verdict = verdict };
         }
-        if verdict == VERDICT_TLS {
+    }
+    if verdict == VERDICT_TLS {
+        if unsafe { (*state).emitted } == 0 {
             // Tells the user half the addresses that the plaintext of this socket will need.
             unsafe { (*state).emitted = 1 };
             let header = header(skb, state, tcp, direction);
@@ -327,8 +329,6 @@ fn try_payload(
             body.moved = 0;
             let _ = ring::send(header, body);
         }
-    }
-    if verdict == VERDICT_TLS {
         ledger::add(unsafe { &raw mut (*row).tls }, bytes);
         return Some(());
     }
@@ -402,10 +402,13 @@ fn controlled(
     }
     let end = tcp.seq.wrapping_add(tcp.payload);
     let left = until.wrapping_sub(end);
-    if left < 1 << 31 {
+    // An end that comes with bytes is told with them.
+    if left < 1 << 31 && tcp.flags & (TCP_FIN | TCP_RST) == 0 {
         return Some(unsafe { &raw mut (*row).skipped });
     }
-    unsafe { *set = 0 };
+    if left >= 1 << 31 {
+        unsafe { *set = 0 };
+    }
     None
 }
 

@@ -66,10 +66,24 @@ fn try_moved(ctx: &BtfTracePointContext, direction: u8) -> Option<()> {
     let sk: *mut core::ffi::c_void = ctx.arg(0);
     let state = storage(sk)?;
     let verdict = unsafe { (*state).verdict };
-    if verdict == VERDICT_OTHER || unsafe { (*state).own } != 0 {
+    if unsafe { (*state).own } != 0 {
         return None;
     }
     let thread = unsafe { bpf_get_current_pid_tgid() };
+    if verdict != VERDICT_TLS && unsafe { (*state).from_start } == 0 {
+        // Joined in the middle of a TLS record, whose bytes say nothing: the library call around
+        // this operation does. The next packet tells the addresses.
+        if TLS_CALLS.get_ptr(&thread).is_some() {
+            unsafe {
+                (*state).verdict = VERDICT_TLS;
+                (*state).emitted = 0;
+            }
+            return try_tls_moved(sk, state, thread, moved as u32, direction);
+        }
+    }
+    if verdict == VERDICT_OTHER {
+        return None;
+    }
     let tgid = (thread >> 32) as u32;
     if tgid == OWN_TGID.load() {
         unsafe { (*state).own = 1 };

@@ -18,7 +18,9 @@ use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
 use crate::export::Style;
-use crate::kernel::{Kernel, KernelError, KernelSettings, ProbeOutcome, missing_privileges};
+use crate::kernel::{
+    Kernel, KernelError, KernelSettings, ProbeOutcome, forbid_dumps, missing_privileges,
+};
 use crate::telemetry::Metrics;
 
 /// How often the main thread looks whether another one failed.
@@ -93,6 +95,7 @@ struct Agent {
 
 impl Agent {
     fn start(settings: &Settings, bound: Option<Bound>) -> Result<Self, StartError> {
+        forbid_dumps()?;
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,

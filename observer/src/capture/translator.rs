@@ -102,6 +102,7 @@ impl Translator {
         match *event {
             RawEvent::Segment {
                 cookie,
+                time_ns,
                 flags,
                 flow,
                 ..
@@ -112,6 +113,11 @@ impl Translator {
                 };
                 if self.sockets.get(&cookie).is_none() {
                     self.sockets.insert(cookie, socket);
+                    // If its bytes looked like anything else before, that is over.
+                    out(Input::Closed {
+                        conn: ConnId(cookie),
+                        time_ns,
+                    });
                 }
             }
             RawEvent::Segment {

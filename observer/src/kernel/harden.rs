@@ -1,0 +1,32 @@
+//! Keeps what the agent has in memory out of files.
+
+use std::io;
+
+use super::error::KernelError;
+
+/// No core dump, and no other program may attach to the agent: its memory holds what others sent,
+/// secrets included.
+pub fn forbid_dumps() -> Result<(), KernelError> {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a valid rlimit that outlives the call.
+    check("setrlimit(RLIMIT_CORE)", unsafe {
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none)
+    })?;
+    // SAFETY: takes integers only.
+    check("prctl(PR_SET_DUMPABLE)", unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)
+    })
+}
+
+fn check(call: &'static str, result: libc::c_int) -> Result<(), KernelError> {
+    if result == 0 {
+        return Ok(());
+    }
+    Err(KernelError::System {
+        call,
+        source: io::Error::last_os_error(),
+    })
+}
