@@ -164,7 +164,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, controls: &mut Controls) 
         // Plaintext is copied by a library call; the kernel half cannot leave out part of it.
         Output::Skip { .. } => {}
         Output::Verdict { conn, verdict } => {
-            if let (Some(cookie), false) = (cookie(conn), verdict.is_http1()) {
+            if let (Some(cookie), false) = (cookie(conn), verdict.is_http()) {
                 controls.stop(cookie);
             }
         }
