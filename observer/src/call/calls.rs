@@ -2,7 +2,7 @@
 
 use super::credential::{RequestFields, challenges};
 use super::local_pairs::LocalPairs;
-use super::open_calls::OpenCall;
+use super::open_calls::{Duplicate, OpenCall};
 use super::target::{self, Target};
 use super::{ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role};
 use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
@@ -263,6 +263,9 @@ impl Calls {
             let end_ns = start_ns.saturating_add(call.duration_ns.unwrap_or(0));
             if self.local_pairs.serves(flow, end_ns) {
                 self.counts.duplicates += 1;
+                if open.duplicate == Duplicate::No {
+                    open.duplicate = Duplicate::Found;
+                }
                 return;
             }
         }

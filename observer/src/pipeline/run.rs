@@ -215,6 +215,9 @@ impl Pipeline {
         observed.run(shared, out, |stream, shared, mut sink| {
             stream.bytes(bytes, joined, shared, &mut sink);
         });
+        if observed.open.take_duplicate() {
+            out(Output::Duplicate { conn: id });
+        }
     }
 
     /// The state of a connection, made if it is new.
