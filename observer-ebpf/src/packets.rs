@@ -449,11 +449,12 @@ fn controlled(
     }
     let end = tcp.seq.wrapping_add(tcp.payload);
     let left = until.wrapping_sub(end);
-    // An end that comes with bytes is told with them.
-    if left < 1 << 31 && tcp.flags & (TCP_FIN | TCP_RST) == 0 {
+    // The segment that reaches the place is delivered: it says when the body ended. An end that
+    // comes with bytes is told with them.
+    if left != 0 && left < 1 << 31 && tcp.flags & (TCP_FIN | TCP_RST) == 0 {
         return Some(unsafe { &raw mut (*row).skipped });
     }
-    if left >= 1 << 31 {
+    if left == 0 || left >= 1 << 31 {
         unsafe { *set = 0 };
     }
     None

@@ -143,7 +143,8 @@ fn moved(call: *mut TlsCall, result: u32) -> Option<()> {
             }
         };
         let duplicate = unsafe { (*control).duplicate } != 0;
-        if duplicate || unsafe { *total(stream, cookie) } <= until {
+        // The call that reaches the place is delivered: it says when the body ended.
+        if duplicate || unsafe { *total(stream, cookie) } < until {
             return left_out(moved, duplicate);
         }
     }

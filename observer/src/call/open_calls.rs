@@ -43,6 +43,8 @@ impl OpenCall {
 #[derive(Debug, Default)]
 pub struct OpenCalls {
     pub(super) queue: VecDeque<OpenCall>,
+    /// Calls that are complete but for the addresses of their TLS connection, in order.
+    pub(super) unplaced: VecDeque<OpenCall>,
     /// The first call of a connection joined midway was told.
     pub(super) joined_told: bool,
     /// The connection is remembered as one whose server side is seen.
