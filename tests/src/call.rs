@@ -55,11 +55,13 @@ pub struct Call {
     pub protocol: String,
     /// `http` or `https`.
     pub scheme: String,
-    /// As sent.
+    /// As sent; empty where not known.
+    #[serde(default)]
     pub method: String,
     /// Authority asked for.
     pub host: Option<String>,
-    /// Without query.
+    /// Without query; empty where not known.
+    #[serde(default)]
     pub path: String,
     /// Values redacted.
     pub query: Option<String>,
