@@ -72,7 +72,9 @@ impl DoctorReport {
         });
         section(&mut out, "Kernel and privileges", rows);
 
-        let rows = probes.iter().map(|probe| {
+        // Of probes that do the same work, the one that runs.
+        let here = |probe: &&ProbeStatus| !matches!(probe.outcome, ProbeOutcome::Replaced(_));
+        let rows = probes.iter().filter(here).map(|probe| {
             let (word, reason) = outcome(&probe.outcome);
             let mark = match (&probe.outcome, probe.required) {
                 (ProbeOutcome::Attached | ProbeOutcome::Loaded, _) => "ok",
@@ -176,6 +178,7 @@ fn outcome(outcome: &ProbeOutcome) -> (&'static str, Option<&str>) {
         ProbeOutcome::Loaded => ("loaded", None),
         ProbeOutcome::Failed(reason) => ("failed", Some(reason)),
         ProbeOutcome::NotTried(reason) => ("not tried", Some(reason)),
+        ProbeOutcome::Replaced(reason) => ("replaced", Some(reason)),
     }
 }
 

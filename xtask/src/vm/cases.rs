@@ -26,18 +26,24 @@ pub const CASES: [Case; 11] = [
         is(call, "/scheme", "http")?;
         is(call, "/server/port", 80)
     }),
-    case("http process", "/http", |call| is(call, "/process/name", "nginx")),
+    case("http process", "/http", |call| {
+        is(call, "/process/name", "nginx")
+    }),
     case("ipv6", "/ipv6", |call| is(call, "/server/ip", "::1")),
     case("sendfile", "/sendfile", |call| {
         is(call, "/response_bytes", SENDFILE_BYTES)
     }),
     case("post", "/post", |call| is(call, "/request_bytes", 20)),
-    case("open before", "/before/opened", |call| is(call, "/status", 204)),
+    case("open before", "/before/opened", |call| {
+        is(call, "/status", 204)
+    }),
     case("open before process", "/before/opened", |call| {
         is(call, "/process/name", "nginx")
     }),
     case("https", "/https", |call| is(call, "/scheme", "https")),
-    case("https address", "/https", |call| is(call, "/server/port", 443)),
+    case("https address", "/https", |call| {
+        is(call, "/server/port", 443)
+    }),
     case("https keep-alive", "/https/again", |call| {
         is(call, "/process/name", "nginx")
     }),
@@ -116,7 +122,9 @@ pub fn ledger(metrics: &str) -> Result<(), String> {
     for ((source, bytes), (seen, told)) in balance {
         if seen != told {
             let unit = if bytes { "bytes" } else { "calls" };
-            return Err(format!("{source}: {seen} {unit} seen, {told} accounted for"));
+            return Err(format!(
+                "{source}: {seen} {unit} seen, {told} accounted for"
+            ));
         }
     }
     Ok(())
@@ -142,9 +150,7 @@ mod tests {
 
     #[test]
     fn a_case_is_seen_once_as_the_server_saw_it() {
-        let call = |role: &str| {
-            serde_json::json!({"path": "/http", "role": role, "scheme": "http", "server": {"port": 80}})
-        };
+        let call = |role: &str| serde_json::json!({"path": "/http", "role": role, "scheme": "http", "server": {"port": 80}});
         let [http, process, ..] = CASES;
         assert_eq!(http.judge(&[call("server"), call("client")]), Ok(()));
         assert!(http.judge(&[call("server"), call("server")]).is_err());

@@ -144,7 +144,10 @@ impl Apt {
         // apt reports an archive out of reach as a warning only, unless told otherwise.
         self.run("apt-get", &["-q", "update", "--error-on=any"])
             .with_context(|| format!("the suite {} cannot be reached", self.suite))?;
-        let names = self.run("apt-cache", &["search", "--names-only", "^linux-.*-cloud-amd64$"])?;
+        let names = self.run(
+            "apt-cache",
+            &["search", "--names-only", "^linux-.*-cloud-amd64$"],
+        )?;
         let names = names.lines().filter_map(|line| line.split(' ').next());
         newest_of(names, version)
             .map(str::to_owned)
@@ -182,6 +185,11 @@ impl Apt {
             bail!("dpkg-deb cannot unpack {} ({status})", deb.display());
         }
         let image = only_file(&unpacked.join("boot"), "vmlinuz")
+            .or_else(|_| {
+                // Newer packages keep it beside the modules.
+                let modules = only_file(&unpacked.join("usr/lib/modules"), "")?;
+                only_file(&modules, "vmlinuz")
+            })
             .with_context(|| format!("{package} holds no kernel image"))?;
         let bytes = fs::read(&image).with_context(|| format!("read {}", image.display()))?;
         fs::remove_dir_all(&unpacked)?;

@@ -63,7 +63,10 @@ impl Column {
                     faults.push(format!("{version}, {name}: {reason}"));
                 }
                 let result = result.map(|()| "yes".to_owned());
-                (name, result.map_err(|reason| limit.map_or(reason, str::to_owned)))
+                (
+                    name,
+                    result.map_err(|reason| limit.map_or(reason, str::to_owned)),
+                )
             })
             .collect();
         if lines.is_empty() {
@@ -125,7 +128,13 @@ fn programs(
             .into_iter()
             .flatten()
             .filter(|check| check.get("ok") == Some(&Value::Bool(false)))
-            .filter_map(|check| Some(format!("{}: {}", text(check, "name")?, text(check, "value")?)))
+            .filter_map(|check| {
+                Some(format!(
+                    "{}: {}",
+                    text(check, "name")?,
+                    text(check, "value")?
+                ))
+            })
             .collect();
         faults.push(format!("{version}: nothing loaded; {}", wrong.join("; ")));
     }
@@ -157,13 +166,20 @@ impl Matrix {
     /// The tables.
     pub fn text(&self) -> String {
         let mut names: Vec<&String> = Vec::new();
-        for name in self.columns.iter().flat_map(|column| column.programs.keys()) {
+        for name in self
+            .columns
+            .iter()
+            .flat_map(|column| column.programs.keys())
+        {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
         let programs = names.into_iter().map(|name| {
-            let cells = self.columns.iter().map(|column| column.programs.get(name).cloned());
+            let cells = self
+                .columns
+                .iter()
+                .map(|column| column.programs.get(name).cloned());
             (name.as_str(), cells.collect::<Vec<_>>())
         });
         let mut out = String::new();
@@ -225,9 +241,14 @@ mod tests {
     use super::*;
 
     fn said(doctor: &str) -> Said {
-        [("doctor", doctor), ("calls", ""), ("metrics", ""), ("end", "")]
-            .map(|(name, text)| (name.to_owned(), text.to_owned()))
-            .into()
+        [
+            ("doctor", doctor),
+            ("calls", ""),
+            ("metrics", ""),
+            ("end", ""),
+        ]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .into()
     }
 
     #[test]
@@ -238,9 +259,16 @@ mod tests {
         let mut matrix = Matrix::default();
         matrix.push(Column::judge("6.1", &said(doctor)));
         let text = matrix.text();
-        assert!(text.contains("no such tracepoint") && text.contains("no (1)"), "{text}");
+        assert!(
+            text.contains("no such tracepoint") && text.contains("no (1)"),
+            "{text}"
+        );
         let faults = matrix.faults();
-        assert!(faults.iter().any(|fault| fault == "6.1, packets_in: refused"));
+        assert!(
+            faults
+                .iter()
+                .any(|fault| fault == "6.1, packets_in: refused")
+        );
         assert!(!faults.iter().any(|fault| fault.contains("socket_sent")));
     }
 
@@ -249,7 +277,12 @@ mod tests {
         let doctor = r#"{"probes": [{"name": "packets_in", "outcome": "attached",
             "required": true, "instructions": 999999999}]}"#;
         let column = Column::judge("6.1", &said(doctor));
-        assert!(column.faults.iter().any(|fault| fault.contains("the budget is")));
+        assert!(
+            column
+                .faults
+                .iter()
+                .any(|fault| fault.contains("the budget is"))
+        );
     }
 
     #[test]

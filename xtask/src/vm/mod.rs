@@ -30,6 +30,7 @@ Examples:
   cargo xtask vm                  the oldest and the newest kernel
   cargo xtask vm --kernel 6.1     one kernel; may be given several times
   cargo xtask vm --all            all of them: 5.10 6.1 6.12 6.18 7.3
+  cargo xtask vm --lockdown integrity
 
 Exit codes: 0 everything required loads and is seen within the budget of instructions; 1 not,
 or a kernel could not be fetched or booted.")]
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// Every kernel.
     #[arg(long)]
     all: bool,
+    /// Lock the kernels down: `integrity` or `confidentiality`.
+    #[arg(long, value_name = "MODE", value_parser = ["integrity", "confidentiality"])]
+    lockdown: Option<String>,
 }
 
 /// Runs the command.
@@ -53,13 +57,14 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let file_system = guest::file_system(&workspace.agent(), &folder)?;
 
+    let lockdown = arguments.lockdown.as_deref();
     let mut matrix = Matrix::default();
     for source in wanted {
         let column = match kernels::fetch(source, &folder) {
             Ok(kernel) => {
                 eprintln!("booting {}", kernel.package);
                 let logs = folder.join("kernels").join(source.version);
-                match guest::boot(&kernel.image, &file_system, &logs) {
+                match guest::boot(&kernel.image, &file_system, lockdown, &logs) {
                     Ok(said) => Column::judge(source.version, &said),
                     Err(error) => Column::failed(source.version, &format!("{error:#}")),
                 }
@@ -77,7 +82,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 }
 
 fn wanted(arguments: &Arguments) -> Result<Vec<&'static kernels::KernelSource>> {
-    let Arguments { kernel, all } = arguments;
+    let Arguments {
+        kernel,
+        all,
+        lockdown: _,
+    } = arguments;
     if *all {
         return Ok(KERNELS.iter().collect());
     }
