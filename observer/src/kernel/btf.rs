@@ -121,7 +121,7 @@ impl KernelTypes {
                 found = self.resolve(id)?;
             }
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        bits.is_multiple_of(8).then_some(bits / 8)
     }
 
     /// Bit offset and type of a field, also of an anonymous structure inside.
@@ -315,7 +315,7 @@ mod tests {
         );
         let cookie = types.offset("sock", &["__sk_common", "skc_cookie"]);
         assert!(
-            cookie.is_some_and(|at| at > 16 && at % 8 == 0),
+            cookie.is_some_and(|at| at > 16 && at.is_multiple_of(8)),
             "{cookie:?}"
         );
         assert!(types.offset("socket", &["sk"]).is_some());

@@ -17,7 +17,7 @@ pub struct Case {
     path: &'static str,
     judge: fn(&Value) -> Result<(), String>,
     /// Why no kernel shows it, if that is known.
-    pub limit: Option<&'static str>,
+    limit: Option<&'static str>,
 }
 
 /// Calls judged one by one; the ledger is judged by [`ledger`].
@@ -76,6 +76,14 @@ fn is(call: &Value, at: &str, wanted: impl Into<Value>) -> Result<(), String> {
 }
 
 impl Case {
+    /// Why it is not to be seen here, if that is known.
+    pub fn limit(&self, lockdown: Option<&str>) -> Option<&'static str> {
+        let reads_memory = self.path.starts_with("/https");
+        let secret = reads_memory && lockdown == Some("confidentiality");
+        self.limit
+            .or_else(|| secret.then_some("this lockdown forbids reading the memory of programs"))
+    }
+
     /// Looks for the case in what the agent printed.
     pub fn judge(&self, lines: &[Value]) -> Result<(), String> {
         let of_case = |line: &&Value| {

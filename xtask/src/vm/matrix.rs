@@ -41,7 +41,7 @@ impl Column {
     }
 
     /// A kernel that was.
-    pub fn judge(version: &'static str, said: &Said) -> Self {
+    pub fn judge(version: &'static str, lockdown: Option<&str>, said: &Said) -> Self {
         let section = |name: &str| said.get(name).map_or("", String::as_str);
         let mut faults = Vec::new();
         let programs = programs(section("doctor"), version, &mut faults);
@@ -51,7 +51,7 @@ impl Column {
             .collect();
         let mut results: Vec<_> = CASES
             .iter()
-            .map(|case| (case.name, case.judge(&lines), case.limit))
+            .map(|case| (case.name, case.judge(&lines), case.limit(lockdown)))
             .collect();
         results.push(("ledger", ledger(section("metrics")), None));
         let cases = results
@@ -257,7 +257,7 @@ mod tests {
             {"name": "socket_sent", "outcome": "failed", "reason": "no such tracepoint", "required": false},
             {"name": "packets_in", "outcome": "failed", "reason": "refused", "required": true}]}"#;
         let mut matrix = Matrix::default();
-        matrix.push(Column::judge("6.1", &said(doctor)));
+        matrix.push(Column::judge("6.1", None, &said(doctor)));
         let text = matrix.text();
         assert!(
             text.contains("no such tracepoint") && text.contains("no (1)"),
@@ -276,7 +276,7 @@ mod tests {
     fn a_program_over_its_budget_is_a_fault() {
         let doctor = r#"{"probes": [{"name": "packets_in", "outcome": "attached",
             "required": true, "instructions": 999999999}]}"#;
-        let column = Column::judge("6.1", &said(doctor));
+        let column = Column::judge("6.1", None, &said(doctor));
         assert!(
             column
                 .faults

@@ -65,7 +65,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
                 eprintln!("booting {}", kernel.package);
                 let logs = folder.join("kernels").join(source.version);
                 match guest::boot(&kernel.image, &file_system, lockdown, &logs) {
-                    Ok(said) => Column::judge(source.version, &said),
+                    Ok(said) => Column::judge(source.version, lockdown, &said),
                     Err(error) => Column::failed(source.version, &format!("{error:#}")),
                 }
             }
