@@ -48,13 +48,7 @@ impl ThreadMatch {
         match direction {
             Direction::Inbound => {
                 // A large record may take several calls to receive.
-                let before = self.received.filter(|last| last.id == cookie);
-                let before = before.filter(|last| last.is_fresh(now_ns));
-                self.received = Some(Operation {
-                    id: cookie,
-                    time_ns: now_ns,
-                    bytes: bytes + before.map_or(0, |last| last.bytes),
-                });
+                self.received = Some(Operation::next(self.received, cookie, bytes, now_ns));
                 None
             }
             Direction::Outbound => {
@@ -79,13 +73,7 @@ impl ThreadMatch {
             }
             Direction::Outbound => {
                 // A library may be given a message in pieces before it is sent once.
-                let before = self.wrote.filter(|last| last.id == stream);
-                let before = before.filter(|last| last.is_fresh(now_ns));
-                self.wrote = Some(Operation {
-                    id: stream,
-                    time_ns: now_ns,
-                    bytes: bytes + before.map_or(0, |last| last.bytes),
-                });
+                self.wrote = Some(Operation::next(self.wrote, stream, bytes, now_ns));
                 None
             }
         }
@@ -101,6 +89,18 @@ impl ThreadMatch {
 }
 
 impl Operation {
+    /// An operation that goes on from the last one if that was of the same socket or stream.
+    fn next(last: Option<Self>, id: u64, bytes: u64, now_ns: u64) -> Self {
+        let before = last
+            .filter(|last| last.id == id && last.is_fresh(now_ns))
+            .map_or(0, |last| last.bytes);
+        Self {
+            id,
+            time_ns: now_ns,
+            bytes: bytes.saturating_add(before),
+        }
+    }
+
     const fn is_fresh(&self, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.time_ns) <= LIFETIME_NS
     }
