@@ -303,8 +303,10 @@ impl Catalog {
 mod tests {
     use super::{Catalog, CatalogLimits};
     use crate::call::ApiCall;
+    use crate::catalog::routes::MAX_TEMPLATE;
     use crate::catalog::sample::call;
     use crate::discover::Process;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     fn named(catalog: &mut Catalog, path: &str, status: Option<u16>) -> ApiCall {
@@ -440,5 +442,62 @@ mod tests {
         );
         assert_eq!(name(None), "port-8080");
         assert_eq!(name(process(None, None, "")), "port-8080");
+    }
+
+    #[test]
+    fn a_route_gets_a_better_name_as_evidence_grows_and_both_are_kept() {
+        let mut catalog = Catalog::default();
+        let people = (0..400).map(|n| format!("/v1/people/{}{n}/orders", ["ada", "alan"][n % 2]));
+        let people: Vec<String> = people.collect();
+        assert_eq!(route(&mut catalog, &people[0], 200), people[0]);
+        for path in &people {
+            route(&mut catalog, path, 200);
+        }
+        assert_eq!(
+            route(&mut catalog, &people[0], 200),
+            "/v1/people/{name}/orders"
+        );
+        assert_eq!(
+            route(&mut catalog, "/v1/people/grace77/orders", 200),
+            "/v1/people/{name}/orders"
+        );
+        assert!(catalog.routes() < 100, "{}", catalog.routes());
+        let counts = catalog.counts();
+        assert!(counts.values > 300 && counts.renamed > 0, "{counts:?}");
+        let change = (people[0].as_str(), "/v1/people/{name}/orders");
+        assert!(catalog.renames().any(|renamed| renamed == change));
+    }
+
+    #[test]
+    fn a_flood_of_distinct_paths_takes_bounded_room() {
+        let mut catalog = Catalog::default();
+        for n in 0..30_000_u32 {
+            let word = |seed: u32| {
+                let letters = (0..8).map(|at| seed.wrapping_mul(0x9e37_79b9).rotate_left(at * 4));
+                letters
+                    .map(|x| char::from(b'a' + (x % 26) as u8))
+                    .collect::<String>()
+            };
+            let path = format!("/{}/{}/{}", word(n % 700), word(n), word(n + 1));
+            route(&mut catalog, &path, [200, 404, 403][n as usize % 3]);
+            assert!(catalog.places() <= 16_384);
+            assert!(catalog.routes() <= 500);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_calls_get_short_printable_names(
+            calls in proptest::collection::vec(("[A-Z]{1,8}", ".{0,80}|(/[a-z0-9.:(){}%]{0,9}){0,7}", 100u16..600), 0..200)
+        ) {
+            let mut catalog = Catalog::default();
+            for (method, path, status) in calls {
+                let mut call = call(&method, &path, Some(status));
+                catalog.name(&mut call);
+                let name = call.route.unwrap_or_default();
+                prop_assert!(!name.is_empty() && name.len() <= MAX_TEMPLATE);
+                prop_assert!(name.bytes().all(|b| b.is_ascii_graphic()));
+            }
+        }
     }
 }

@@ -298,3 +298,64 @@ pub(super) fn oddness(word: &str) -> f32 {
     }
     odds
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{is_version, oddness, placeholder};
+
+    #[test]
+    fn values_become_typed_placeholders() {
+        for (segment, expected) in [
+            ("42", "{id}"),
+            ("-72.5694", "{number}"),
+            ("550e8400-e29b-41d4-a716-446655440000", "{uuid}"),
+            ("%7B550E8400-E29B-41D4-A716-446655440000%7D", "{uuid}"),
+            ("507f1f77bcf86cd799439011", "{hex}"),
+            ("0x52908400098527886e0f7030069857d2e4169ee7", "{hex}"),
+            ("2026-11-22", "{date}"),
+            ("2026-11-22T10:00:00Z", "{date}"),
+            ("ada@example.org", "{email}"),
+            ("ada%40example.org", "{email}"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjMifQ.sig7Qx2", "{token}"),
+            ("ord_8Fk2Lq9ZxW3vT7", "{token}"),
+            ("urn:x:y:z", "{urn}"),
+            ("two%20words", "{text}"),
+            ("12.json", "{id}.json"),
+            ("12:cancel", "{id}:cancel"),
+            ("Orders(42)", "Orders({key})"),
+        ] {
+            assert_eq!(
+                placeholder(segment, 1).as_deref(),
+                Some(expected),
+                "{segment}"
+            );
+        }
+        assert_eq!(placeholder(&"z".repeat(65), 1).as_deref(), Some("{long}"));
+    }
+
+    #[test]
+    fn names_and_versions_stay_as_they_are() {
+        for segment in [
+            "",
+            "users",
+            "v1",
+            "2.0",
+            "face2face",
+            "defaced",
+            "@scope",
+            "0x1f",
+            "index.html",
+            "externalMembersDisabled",
+            "jquery-3.6.0.min.js",
+            "2026-1\u{e9}",
+        ] {
+            assert_eq!(placeholder(segment, 1), None, "{segment}");
+        }
+        assert_eq!(placeholder("2015-03-31", 0), None);
+        assert_eq!(placeholder("1", 0), None);
+        for version in ["v1", "v2beta1", "2.0", "v1.33", "2015-03-31"] {
+            assert!(is_version(version) && oddness(version) < -5.0, "{version}");
+        }
+        assert!(oddness("color83") > oddness("colors"));
+    }
+}

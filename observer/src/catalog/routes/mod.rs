@@ -13,5 +13,7 @@ mod trie;
 mod weights;
 mod words;
 
+#[cfg(test)]
+pub(super) use trie::MAX_TEMPLATE;
 pub(super) use trie::REST;
 pub(super) use trie::{Answer, Learner};

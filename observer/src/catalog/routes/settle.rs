@@ -1,6 +1,6 @@
 //! Decides which words are values, and folds them into positions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::evidence::Member;
 use super::lexicon;
@@ -173,21 +173,32 @@ impl Learner {
         }
     }
 
-    /// Beyond [`MAX_NAMES`] the rarest words are folded whatever they are.
-    fn add_overflow(&self, at: u32, values: &mut Vec<Member>) {
+    /// Beyond [`MAX_NAMES`] the rarest words go: folded whatever they are, or forgotten if they
+    /// were never served.
+    fn add_overflow(&mut self, at: u32, values: &mut Vec<Member>) {
         let Some(place) = self.place(at) else { return };
         let over = place.names.len().saturating_sub(MAX_NAMES + values.len());
         if over == 0 {
             return;
         }
-        let mut names: Vec<(u32, &str)> = place
+        let folded: HashSet<&str> = values.iter().map(|value| &*value.key).collect();
+        let mut names: Vec<(u32, u32, Box<str>)> = place
             .names
             .iter()
-            .filter(|(key, _)| !values.iter().any(|value| value.key == **key))
-            .map(|(key, &next)| (self.place(next).map_or(0, |p| p.calls_below), &**key))
+            .filter(|(key, _)| !folded.contains(&***key))
+            .filter_map(|(key, &next)| {
+                let child = self.place(next)?;
+                Some((child.served_below, child.calls_below, key.clone()))
+            })
             .collect();
         names.sort_unstable();
-        values.extend(names.iter().take(over).map(|(_, key)| Member::unknown(key)));
+        for (served, _, key) in names.into_iter().take(over) {
+            if served > 0 {
+                values.push(Member::unknown(&key));
+            } else if let Some(gone) = self.place_mut(at).and_then(|p| p.names.remove(&key)) {
+                self.release(gone);
+            }
+        }
     }
 
     fn fold(&mut self, at: u32, values: &[Member]) {
