@@ -172,7 +172,7 @@ fn is_token(segment: &str) -> bool {
     }
     let switches = switches(longest) as f32 / (longest.len() - 1) as f32;
     if digit {
-        // A hundred words with a year between them change class less often than a random string.
+        // Words and a year between them change class less often than a random string.
         switches >= 0.3
     } else {
         longest.len() >= 16 && switches >= 0.42
@@ -212,13 +212,8 @@ impl Case {
         let (dash, underscore) = (word.contains('-'), word.contains('_'));
         let upper = has(u8::is_ascii_uppercase);
         let first = word.as_bytes().first().copied().unwrap_or(b'a');
-        if !word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            || dash && underscore
-        {
-            Self::Other
-        } else if (dash || underscore) && upper {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !word.bytes().all(plain) || (dash && underscore) || ((dash || underscore) && upper) {
             Self::Other
         } else if dash {
             Self::Kebab

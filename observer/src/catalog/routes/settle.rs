@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::evidence::Member;
 use super::lexicon;
 use super::siblings::{Siblings, Vocabulary};
-use super::trie::{Learner, ROOT, position_tail};
+use super::trie::{Learner, Place, ROOT, position_tail};
 
 /// Names kept at a place: no interface has more, a flood of words does.
 const MAX_NAMES: usize = 1024;
@@ -31,11 +31,7 @@ impl Learner {
             self.add_overflow(at, &mut values);
             folded += values.len();
             self.fold(at, &values);
-            for (key, next) in self
-                .place(at)
-                .into_iter()
-                .flat_map(|place| place.children())
-            {
+            for (key, next) in self.place(at).into_iter().flat_map(Place::children) {
                 let mut path = path.clone();
                 path.push(key.into());
                 todo.push((next, path));

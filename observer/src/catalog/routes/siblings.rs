@@ -145,11 +145,11 @@ impl Siblings {
         }
         let parent = path.last().map_or("", |key| &**key);
         let flag = |is: bool| f32::from(u8::from(is));
-        let prefix = |key: &Box<str>| lexicon::is_version(key) || matches!(&**key, "api" | "rest");
+        let prefix = |key: &str| lexicon::is_version(key) || matches!(key, "api" | "rest");
         siblings.setting = Setting {
             exact: exact / f32::max(exact + words, 1.0),
             loose: loose / f32::max(loose + words, 1.0),
-            first: flag(at == ROOT || path.iter().all(prefix)),
+            first: flag(at == ROOT || path.iter().all(|key| prefix(key))),
             after_value: flag(parent.contains('{')),
             after_plural: flag(words::is_plural(parent)),
             typed: (1.0_f32 + exact + loose).ln(),

@@ -200,3 +200,19 @@ pub(super) fn is_plural(word: &str) -> bool {
     let singular = ["ss", "us", "is"];
     word.len() > 3 && word.ends_with('s') && !singular.iter().any(|end| word.ends_with(end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{WORDS, familiarity, is_plural};
+
+    #[test]
+    fn parts_of_words_are_looked_up() {
+        assert!(WORDS.is_sorted());
+        for word in ["list", "accessTokens", "access-tokens", "Access_Token"] {
+            assert_eq!(familiarity(word), 1.0, "{word}");
+        }
+        assert_eq!(familiarity("list-zebras"), 0.5);
+        assert_eq!(familiarity("zebra"), 0.0);
+        assert!(is_plural("orders") && !is_plural("status") && !is_plural("access"));
+    }
+}
