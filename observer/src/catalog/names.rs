@@ -176,6 +176,12 @@ impl Catalog {
         };
         call.service = Some(Arc::clone(&service.name));
 
+        if call.path.is_empty() {
+            // Not known, so no endpoint either.
+            counts.unmatched += 1;
+            call.route = Some(Arc::clone(unmatched));
+            return;
+        }
         let Service {
             name,
             routes,
