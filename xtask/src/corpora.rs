@@ -15,11 +15,15 @@ use crate::workspace::Workspace;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask corpora ~/corpora")]
+  cargo xtask corpora ~/corpora
+  cargo xtask corpora ~/corpora --only openapi,http1")]
 pub struct Arguments {
     /// The folder that holds the corpora.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// Only these: each NAME is a file observer/tests/corpora_NAME.rs.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 /// Runs the command.
@@ -31,14 +35,26 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             arguments.folder.display()
         );
     };
-    if !has_corpora_tests(&workspace.root.join("observer").join("tests"))? {
+    let tests_folder = workspace.root.join("observer").join("tests");
+    if !has_corpora_tests(&tests_folder)? {
         println!("no test needs corpora: observer/tests has no file corpora_*.rs");
         return Ok(());
     }
+    for name in &arguments.only {
+        if !tests_folder.join(format!("corpora_{name}.rs")).is_file() {
+            bail!("--only {name}: there is no observer/tests/corpora_{name}.rs");
+        }
+    }
     let mut tests = cargo::command(&workspace.root);
+    tests.args(["test", "--release", "--package", "observer"]);
+    if arguments.only.is_empty() {
+        tests.args(["--test", "corpora_*"]);
+    }
+    for name in &arguments.only {
+        tests.args(["--test", &format!("corpora_{name}")]);
+    }
     tests
-        .args(["test", "--release", "--package", "observer"])
-        .args(["--test", "corpora_*", "--", "--nocapture"])
+        .args(["--", "--nocapture"])
         .env("OBSERVER_CORPORA", folder);
     cargo::run(&mut tests, "a test on the corpora")
 }

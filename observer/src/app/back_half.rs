@@ -99,6 +99,7 @@ impl<W: Write> BackHalf<W> {
             &[
                 ("services", self.catalog.services() as u64),
                 ("routes", self.catalog.routes() as u64),
+                ("places", self.catalog.places() as u64),
             ],
         );
     }

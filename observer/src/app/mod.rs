@@ -11,6 +11,7 @@ mod library_thread;
 mod live;
 mod output;
 mod recordings;
+mod routes;
 
 use std::io::{self, Write as _};
 
@@ -23,6 +24,7 @@ pub fn run(command: Command) -> Exit {
         Command::Run(settings) => live::run(&settings),
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
         Command::Doctor { json } => doctor::run(json),
+        Command::Routes => routes::run(),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {
             let mut script = Vec::new();

@@ -1,66 +1,49 @@
-//! The canonical form of a path (RFC 3986 §6.2.2) and its template.
+//! The canonical form of a path (RFC 3986 §6.2.2).
 //!
 //! Paths that a server may not tell apart become one: percent-encoded unreserved characters are
-//! decoded, dot segments and repeated slashes removed, path parameters (`;jsessionid=…`, RFC 3986
-//! §3.3) cut. Everything outside the characters a path may hold is percent-encoded, so a template
-//! is printable ASCII and its braces are always our own.
+//! decoded, dot segments, repeated slashes and the last slash removed, path parameters
+//! (`;jsessionid=…`, RFC 3986 §3.3) cut. Everything outside the characters a path may hold is
+//! percent-encoded, so a segment is printable ASCII without braces: those are the templates' own.
 
-use super::segment;
+use super::routes::REST;
 
 /// Longer paths are cut here: no endpoint is told apart by what follows.
 const MAX_PATH: usize = 4096;
-/// Segments a template keeps; deeper paths end in `{rest}`.
+/// Segments that are told apart; deeper paths end in `{rest}`.
 const MAX_SEGMENTS: usize = 16;
-/// Bytes of a template; longer ones end in `{rest}`.
-pub(super) const MAX_TEMPLATE: usize = 256;
-const REST: &str = "/{rest}";
 
-/// The template of a request target without query.
-pub(super) fn template(method: &str, path: &str) -> String {
+/// The name of a request target that is no path.
+pub(super) fn other_form(method: &str, path: &str) -> Option<&'static str> {
     if path == "*" {
-        return path.to_owned();
+        return Some("*");
     }
     // The authority of CONNECT names a host, not an endpoint.
-    if method == "CONNECT" && !path.starts_with('/') {
-        return "{authority}".to_owned();
-    }
+    (method == "CONNECT" && !path.starts_with('/')).then_some("{authority}")
+}
+
+/// Writes the canonical segments of a path without query into `out`.
+pub(super) fn segments(path: &str, out: &mut Vec<String>) {
+    out.clear();
     let mut cut = path.len() > MAX_PATH;
     let path = path
         .get(..path.floor_char_boundary(MAX_PATH))
         .unwrap_or(path);
-
-    let mut segments: Vec<String> = Vec::with_capacity(8);
-    let mut directory = true;
     for raw in path.split('/') {
         let raw = raw.split(';').next().unwrap_or(raw);
         let canonical = canonical_segment(raw);
-        directory = matches!(canonical.as_str(), "" | "." | "..");
         match canonical.as_str() {
             "" | "." => {}
             ".." => {
-                segments.pop();
+                out.pop();
             }
-            _ => segments.push(canonical),
+            _ => out.push(canonical),
         }
     }
-
-    let mut out = String::with_capacity(64);
-    for (at, segment) in segments.iter().enumerate() {
-        let placeholder = segment::placeholder(segment);
-        let text = placeholder.as_deref().unwrap_or(segment);
-        if at >= MAX_SEGMENTS || out.len() + 1 + text.len() + REST.len() > MAX_TEMPLATE {
-            cut = true;
-            break;
-        }
-        out.push('/');
-        out.push_str(text);
-    }
+    cut |= out.len() > MAX_SEGMENTS;
     if cut {
-        out.push_str(REST);
-    } else if directory {
-        out.push('/');
+        out.truncate(MAX_SEGMENTS);
+        out.push(REST.to_owned());
     }
-    out
 }
 
 fn canonical_segment(raw: &str) -> String {
@@ -127,17 +110,20 @@ fn is_path_char(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_TEMPLATE, template};
+    use super::{MAX_SEGMENTS, other_form, segments};
     use proptest::prelude::*;
 
-    fn get(path: &str) -> String {
-        template("GET", path)
+    fn canonical(path: &str) -> String {
+        let mut out = Vec::new();
+        segments(path, &mut out);
+        out.iter().map(|segment| format!("/{segment}")).collect()
     }
 
     #[test]
-    fn equivalent_paths_get_one_template() {
+    fn equivalent_paths_are_one() {
         for path in [
             "/a/b",
+            "/a/b/",
             "/a//b",
             "/a/./b",
             "/x/../a/b",
@@ -146,51 +132,53 @@ mod tests {
             "/a;v=1/b",
             "/../a/b",
         ] {
-            assert_eq!(get(path), "/a/b", "{path}");
+            assert_eq!(canonical(path), "/a/b", "{path}");
         }
-        assert_eq!(get("/a/%2e%2E/b"), "/b");
-        assert_eq!(get("/a/b/"), "/a/b/");
-        assert_eq!(get("/a/."), "/a/");
-        assert_eq!(get(""), "/");
-        assert_eq!(get("/"), "/");
+        assert_eq!(canonical("/a/%2e%2E/b"), "/b");
+        assert_eq!(canonical(""), "");
+        assert_eq!(canonical("/"), "");
     }
 
     #[test]
     fn reserved_and_foreign_bytes_stay_encoded() {
-        assert_eq!(get("/a%2fb"), "/a%2Fb");
-        assert_eq!(get("/caf\u{e9} {id}"), "/caf%C3%A9%20%7Bid%7D");
-        assert_eq!(get("/100%"), "/100%25");
-        assert_eq!(get("/\u{1b}[31m"), "/%1B%5B31m");
+        assert_eq!(canonical("/a%2fb"), "/a%2Fb");
+        assert_eq!(canonical("/caf\u{e9} {id}"), "/caf%C3%A9%20%7Bid%7D");
+        assert_eq!(canonical("/100%"), "/100%25");
+        assert_eq!(canonical("/\u{1b}[31m"), "/%1B%5B31m");
     }
 
     #[test]
     fn targets_that_are_not_paths_have_their_own_names() {
-        assert_eq!(template("OPTIONS", "*"), "*");
-        assert_eq!(template("CONNECT", "example.org:443"), "{authority}");
+        assert_eq!(other_form("OPTIONS", "*"), Some("*"));
+        assert_eq!(
+            other_form("CONNECT", "example.org:443"),
+            Some("{authority}")
+        );
+        assert_eq!(other_form("GET", "/a"), None);
     }
 
     #[test]
     fn deep_and_long_paths_are_cut_at_a_segment() {
         let deep = "/a".repeat(40);
-        assert_eq!(get(&deep), format!("{}/{{rest}}", "/a".repeat(16)));
+        assert_eq!(canonical(&deep), format!("{}/{{rest}}", "/a".repeat(16)));
         let long = format!("/{}", "abc/".repeat(3000));
-        assert!(get(&long).ends_with("/{rest}"));
-        let wide = format!("/{}", "w".repeat(60)).repeat(9);
-        assert!(get(&wide).len() <= MAX_TEMPLATE);
+        assert!(canonical(&long).ends_with("/{rest}"));
     }
 
     proptest! {
         #[test]
-        fn any_path_gives_short_printable_ascii(method in "[A-Z]{1,8}", path in ".{0,600}") {
-            let out = template(&method, &path);
-            prop_assert!(out.len() <= MAX_TEMPLATE + 8);
-            prop_assert!(out.bytes().all(|b| b.is_ascii_graphic()));
+        fn any_path_gives_few_printable_segments(path in ".{0,600}") {
+            let mut out = Vec::new();
+            segments(&path, &mut out);
+            prop_assert!(out.len() <= MAX_SEGMENTS + 1);
+            let printable = |segment: &String| segment.bytes().all(|b| b.is_ascii_graphic());
+            prop_assert!(out.iter().all(printable));
         }
 
         #[test]
-        fn a_template_without_placeholders_is_its_own_template(path in "(/[a-z%~.]{0,6}){0,6}") {
-            let once = get(&path);
-            prop_assert_eq!(get(&once), once);
+        fn a_canonical_path_is_its_own(path in "(/[a-z%~.]{0,6}){0,6}") {
+            let once = canonical(&path);
+            prop_assert_eq!(canonical(&once), once);
         }
     }
 }

@@ -7,10 +7,12 @@
 mod canonical;
 mod names;
 mod recent;
+mod routes;
 #[cfg(test)]
 pub(crate) mod sample;
-mod segment;
 mod service;
+mod survey;
 
 pub use names::{Catalog, CatalogCounts, CatalogLimits};
 pub use recent::Recent;
+pub use survey::RouteSurvey;

@@ -1,17 +1,25 @@
 //! The table of services and their routes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::canonical;
 use super::recent::Recent;
+use super::routes::{Answer, Learner};
 use super::service;
 use crate::call::ApiCall;
 
-/// Paths whose template is remembered: templating costs about a microsecond, a look-up a tenth.
-const REMEMBERED_PATHS: usize = 4096;
-/// Longer paths are not remembered, so the memory is bounded in bytes too (about 4 MiB).
-const MAX_REMEMBERED_PATH: usize = 384;
+/// Paths whose place is remembered: finding it costs about a microsecond, a look-up a tenth.
+const REMEMBERED_PATHS: usize = 8192;
+/// Places of paths learned for one service (about 200 bytes each). 5,000 endpoints need 7,000.
+/// A decision looks at all of them, within 60 ms.
+const MAX_PLACES_PER_SERVICE: usize = 8_192;
+/// Places of all services together: about 20 MiB.
+const MAX_PLACES: usize = 98_304;
+/// Changes of names that are kept to be shown.
+const MAX_RENAMES: usize = 64;
 /// Name of a route or service that was folded because its table is full.
 const OTHER: &str = "{other}";
 /// Name of all paths of a service that never were an endpoint.
@@ -44,49 +52,50 @@ pub struct CatalogCounts {
     pub folded_services: u64,
     /// Calls named `{unmatched}`: their path was never answered as an endpoint.
     pub unmatched: u64,
+    /// Calls named `{other}` because there is no room to learn their path.
+    pub unlearned: u64,
+    /// Words found to be values and folded into one name, in words.
+    pub values: u64,
+    /// Paths that got another name as evidence grew.
+    pub renamed: u64,
 }
 
 impl CatalogCounts {
     /// Names and values for the metrics.
-    pub fn named(&self) -> [(&'static str, u64); 3] {
+    pub fn named(&self) -> [(&'static str, u64); 6] {
         let Self {
             folded_routes,
             folded_services,
             unmatched,
+            unlearned,
+            values,
+            renamed,
         } = *self;
         [
             ("route_folded", folded_routes),
             ("service_folded", folded_services),
             ("route_unmatched", unmatched),
+            ("route_unlearned", unlearned),
+            ("route_values", values),
+            ("route_renamed", renamed),
         ]
-    }
-}
-
-/// How much the answer says about whether the path is an endpoint.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Evidence {
-    /// It was served (1xx to 3xx).
-    Served,
-    /// It was refused or failed (401, 403, 500, …): a scanner gets these on any path too.
-    Answered,
-    /// Nothing says so: 400, 404, 410, or no answer.
-    Absent,
-}
-
-impl Evidence {
-    fn of(status: Option<u16>) -> Self {
-        match status {
-            Some(100..=399) => Self::Served,
-            Some(400 | 404 | 410) | None => Self::Absent,
-            Some(_) => Self::Answered,
-        }
     }
 }
 
 #[derive(Debug)]
 struct Service {
     name: Arc<str>,
+    /// Routes that were given out; they stay, because what was counted under them stays.
     routes: HashSet<Arc<str>>,
+    learner: Learner,
+}
+
+/// Where a path leads, as long as the generation of its learner holds.
+#[derive(Debug)]
+struct Known {
+    generation: u32,
+    place: u32,
+    route: Option<Arc<str>>,
 }
 
 /// Gives each call its route and its service, both from bounded tables of shared strings.
@@ -94,11 +103,17 @@ struct Service {
 pub struct Catalog {
     limits: CatalogLimits,
     services: HashMap<Arc<str>, Service>,
-    templates: Recent<Box<str>, Arc<str>>,
+    /// By hash of service and path: with a secret key, 64 bits of it are not met by chance, and a
+    /// path of any length takes the same room.
+    known: Recent<u64, Known>,
+    hasher: RandomState,
+    places: usize,
+    renames: VecDeque<(Arc<str>, Arc<str>)>,
     counts: CatalogCounts,
     other: Arc<str>,
     unmatched: Arc<str>,
     scratch: String,
+    segments: Vec<String>,
 }
 
 impl Default for Catalog {
@@ -113,24 +128,32 @@ impl Catalog {
         Self {
             limits,
             services: HashMap::new(),
-            templates: Recent::new(REMEMBERED_PATHS),
+            known: Recent::new(REMEMBERED_PATHS),
+            hasher: RandomState::new(),
+            places: 0,
+            renames: VecDeque::new(),
             counts: CatalogCounts::default(),
             other: Arc::from(OTHER),
             unmatched: Arc::from(UNMATCHED),
             scratch: String::with_capacity(service::MAX_NAME),
+            segments: Vec::with_capacity(8),
         }
     }
 
-    /// Fills in `route` and `service`.
+    /// Fills in `route` and `service`, and learns from the call.
     pub fn name(&mut self, call: &mut ApiCall) {
         let Self {
             limits,
             services,
-            templates,
+            known,
+            hasher,
+            places,
+            renames,
             counts,
             other,
             unmatched,
             scratch,
+            segments,
         } = self;
 
         service::write_name(call, scratch);
@@ -141,6 +164,7 @@ impl Catalog {
                 Service {
                     name,
                     routes: HashSet::new(),
+                    learner: Learner::new(MAX_PLACES_PER_SERVICE),
                 },
             );
         }
@@ -158,23 +182,93 @@ impl Catalog {
             call.route = Some(Arc::clone(unmatched));
             return;
         }
-        let template = template(templates, call);
-        let route = if let Some(known) = service.routes.get(&template) {
+        let Service {
+            name,
+            routes,
+            learner,
+        } = service;
+        let named = if let Some(form) = canonical::other_form(&call.method, &call.path) {
+            Some(Arc::from(form))
+        } else {
+            let before = learner.len();
+            let key = hasher.hash_one((&**name, call.path.as_str()));
+            if learner.is_due() {
+                counts.values += learner.settle() as u64;
+            }
+            let generation = learner.generation();
+            let found = known.get(&key);
+            let place = match &found {
+                Some(known) if known.generation == generation => Some(known.place),
+                _ => {
+                    canonical::segments(&call.path, segments);
+                    if *places < MAX_PLACES {
+                        learner.reach(segments)
+                    } else {
+                        learner.find(segments)
+                    }
+                }
+            };
+            *places = (*places + learner.len()).saturating_sub(before);
+            let Some(place) = place else {
+                counts.unlearned += 1;
+                call.route = Some(Arc::clone(other));
+                return;
+            };
+            learner.observe(place, &call.method, Answer::of(call.status));
+            let route = match &found {
+                // An endpoint stays one until the next decision.
+                Some(Known {
+                    generation: then,
+                    route: Some(route),
+                    ..
+                }) if *then == generation => Some(Arc::clone(route)),
+                _ => {
+                    canonical::segments(&call.path, segments);
+                    learner.template(segments, place)
+                }
+            };
+            let now = Known {
+                generation,
+                place,
+                route: route.clone(),
+            };
+            match found {
+                Some(known) => {
+                    if let (Some(old), Some(new)) = (&known.route, &route)
+                        && old != new
+                    {
+                        counts.renamed += 1;
+                        let change = (Arc::clone(old), Arc::clone(new));
+                        if !renames.contains(&change) {
+                            renames.truncate(MAX_RENAMES - 1);
+                            renames.push_front(change);
+                        }
+                    }
+                    *known = now;
+                }
+                None => {
+                    known.insert(key, now);
+                }
+            }
+            route
+        };
+        let Some(template) = named else {
+            counts.unmatched += 1;
+            call.route = Some(Arc::clone(unmatched));
+            return;
+        };
+        let route = if let Some(known) = routes.get(&template) {
             Arc::clone(known)
         } else {
             // Paths that were never served may take half of the table: a scanner cannot keep
             // the real endpoints out.
-            let room = match Evidence::of(call.status) {
-                Evidence::Served => limits.max_routes_per_service,
-                Evidence::Answered => limits.max_routes_per_service / 2,
-                Evidence::Absent => 0,
+            let room = match call.status {
+                Some(100..=399) => limits.max_routes_per_service,
+                _ => limits.max_routes_per_service / 2,
             };
-            if service.routes.len() < room {
-                service.routes.insert(Arc::clone(&template));
+            if routes.len() < room {
+                routes.insert(Arc::clone(&template));
                 template
-            } else if room == 0 {
-                counts.unmatched += 1;
-                Arc::clone(unmatched)
             } else {
                 counts.folded_routes += 1;
                 Arc::clone(other)
@@ -196,31 +290,30 @@ impl Catalog {
             .sum()
     }
 
+    /// Places of paths learned, of all services.
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    /// The last routes that got another name, old and new, the latest first; at most 64.
+    pub fn renames(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.renames.iter().map(|(old, new)| (&**old, &**new))
+    }
+
     /// What was folded so far.
     pub fn counts(&self) -> CatalogCounts {
         self.counts
     }
 }
 
-fn template(templates: &mut Recent<Box<str>, Arc<str>>, call: &ApiCall) -> Arc<str> {
-    // CONNECT alone reads the same text in another way.
-    if call.path.len() > MAX_REMEMBERED_PATH || call.method == "CONNECT" {
-        return Arc::from(canonical::template(&call.method, &call.path));
-    }
-    if let Some(template) = templates.get(call.path.as_str()) {
-        return Arc::clone(template);
-    }
-    let template: Arc<str> = Arc::from(canonical::template(&call.method, &call.path));
-    templates.insert(call.path.as_str().into(), Arc::clone(&template));
-    template
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Catalog, CatalogLimits};
+    use super::{Catalog, CatalogLimits, MAX_PLACES_PER_SERVICE};
     use crate::call::ApiCall;
+    use crate::catalog::routes::MAX_TEMPLATE;
     use crate::catalog::sample::call;
     use crate::discover::Process;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     fn named(catalog: &mut Catalog, path: &str, status: Option<u16>) -> ApiCall {
@@ -255,7 +348,11 @@ mod tests {
         let mut catalog = Catalog::default();
         for n in 0..2000 {
             assert_eq!(
-                route(&mut catalog, &format!("/wp-{n}.php"), 404),
+                route(
+                    &mut catalog,
+                    &format!("/wp-{n}.php"),
+                    if n % 3 == 0 { 403 } else { 404 }
+                ),
                 "{unmatched}"
             );
         }
@@ -276,13 +373,13 @@ mod tests {
         };
         let mut catalog = Catalog::new(limits);
         for n in 0..50 {
-            route(&mut catalog, &format!("/scan-{n}x"), 403);
+            route(&mut catalog, &format!("/v{n}"), 401);
         }
         assert_eq!(catalog.routes(), 5);
         for n in 0..5 {
             assert_eq!(
-                route(&mut catalog, &format!("/real-{n}x"), 200),
-                format!("/real-{n}x")
+                route(&mut catalog, &format!("/v1.{n}"), 200),
+                format!("/v1.{n}")
             );
         }
         assert_eq!(route(&mut catalog, "/one-more", 200), "{other}");
@@ -352,5 +449,62 @@ mod tests {
         );
         assert_eq!(name(None), "port-8080");
         assert_eq!(name(process(None, None, "")), "port-8080");
+    }
+
+    #[test]
+    fn a_route_gets_a_better_name_as_evidence_grows_and_both_are_kept() {
+        let mut catalog = Catalog::default();
+        let people = (0..400).map(|n| format!("/v1/people/{}{n}/orders", ["ada", "alan"][n % 2]));
+        let people: Vec<String> = people.collect();
+        assert_eq!(route(&mut catalog, &people[0], 200), people[0]);
+        for path in &people {
+            route(&mut catalog, path, 200);
+        }
+        assert_eq!(
+            route(&mut catalog, &people[0], 200),
+            "/v1/people/{name}/orders"
+        );
+        assert_eq!(
+            route(&mut catalog, "/v1/people/grace77/orders", 200),
+            "/v1/people/{name}/orders"
+        );
+        assert!(catalog.routes() < 100, "{}", catalog.routes());
+        let counts = catalog.counts();
+        assert!(counts.values > 10 && counts.renamed > 0, "{counts:?}");
+        let change = (people[0].as_str(), "/v1/people/{name}/orders");
+        assert!(catalog.renames().any(|renamed| renamed == change));
+    }
+
+    #[test]
+    fn a_flood_of_distinct_paths_takes_bounded_room() {
+        let mut catalog = Catalog::default();
+        for n in 0..30_000_u32 {
+            let word = |seed: u32| {
+                let letters = (0..8).map(|at| seed.wrapping_mul(0x9e37_79b9).rotate_left(at * 4));
+                letters
+                    .map(|x| char::from(b'a' + (x % 26) as u8))
+                    .collect::<String>()
+            };
+            let path = format!("/{}/{}/{}", word(n % 700), word(n), word(n + 1));
+            route(&mut catalog, &path, [200, 404, 403][n as usize % 3]);
+            assert!(catalog.places() <= MAX_PLACES_PER_SERVICE);
+            assert!(catalog.routes() <= 500);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_calls_get_short_printable_names(
+            calls in proptest::collection::vec(("[A-Z]{1,8}", ".{0,80}|(/[a-z0-9.:(){}%]{0,9}){0,7}", 100u16..600), 0..200)
+        ) {
+            let mut catalog = Catalog::default();
+            for (method, path, status) in calls {
+                let mut call = call(&method, &path, Some(status));
+                catalog.name(&mut call);
+                let name = call.route.unwrap_or_default();
+                prop_assert!(!name.is_empty() && name.len() <= MAX_TEMPLATE);
+                prop_assert!(name.bytes().all(|b| b.is_ascii_graphic()));
+            }
+        }
     }
 }

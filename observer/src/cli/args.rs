@@ -46,6 +46,15 @@ pub enum CommandArgs {
   sudo observer doctor                                 kernel, probes, TLS libraries
   sudo observer doctor --json | jq '.probes[] | select(.outcome == \"failed\")'")]
     Doctor(DoctorArgs),
+    /// Name the endpoint of each request of a list, such as an access log; needs no privileges
+    #[command(
+        after_help = "A line in: t_ms, method, target, status, separated by tabs; more fields are \
+ignored.\nA line out, in the same order, after the last line: the endpoint's template, or - for a \
+path that was never served.\n\nExamples:
+  observer routes < requests.tsv
+  observer routes < requests.tsv | sort | uniq -c | sort -rn     endpoints by calls"
+    )]
+    Routes,
     /// Check a settings file and print the settings in force
     #[command(after_help = "Examples:
   observer check-config /etc/observer.toml

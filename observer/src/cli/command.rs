@@ -31,6 +31,8 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// Name the endpoints of the requests on the standard input.
+    Routes,
     /// Print the settings in force ([`crate::config::effective`]).
     CheckConfig(Settings),
     /// Print a completion script ([`completions`]).
@@ -99,6 +101,7 @@ pub fn parse_from(
             Command::Replay { files, settings }
         }
         CommandArgs::Doctor(DoctorArgs { json }) => Command::Doctor { json },
+        CommandArgs::Routes => Command::Routes,
         CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
             Command::CheckConfig(from_file(file.as_deref())?)
         }
@@ -190,6 +193,7 @@ mod tests {
             command(&["doctor", "--json"]).unwrap(),
             Command::Doctor { json: true }
         );
+        assert_eq!(command(&["routes"]).unwrap(), Command::Routes);
         assert_eq!(
             command(&["check-config"]).unwrap(),
             Command::CheckConfig(Settings::default())
