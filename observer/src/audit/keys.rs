@@ -116,7 +116,16 @@ pub(super) fn first_vkey(dir: &Path) -> Result<Option<Vkey>, AuditError> {
     };
     std::str::from_utf8(&bytes)
         .map_err(|_| "is not text".to_owned())
-        .and_then(Vkey::parse)
+        .and_then(|text| {
+            // To the byte, so that every change shows.
+            Vkey::parse(text).and_then(|vkey| {
+                if format!("{vkey}\n") == text {
+                    Ok(vkey)
+                } else {
+                    Err("is not written as a verifier key is".to_owned())
+                }
+            })
+        })
         .map(Some)
         .map_err(|what| AuditError::bad(&path, what))
 }

@@ -33,6 +33,9 @@ mod settings;
 mod tiles;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::AuditError;
 pub use log::Log;
 pub use merkle::{Frontier, Hash, leaf_hash};

@@ -528,8 +528,8 @@ impl Walk<'_> {
                 );
                 self.report.fault(Some(size), what);
             }
-            Ok(_) => self.report.fault(
-                Some(self.report.verified),
+            Ok(note) => self.report.fault(
+                Some(note.checkpoint.size),
                 "the last checkpoint is not in the log",
             ),
             Err(what) => self.report.fault(None, format!("the file `checkpoint` {what}")),
