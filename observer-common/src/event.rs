@@ -36,6 +36,10 @@ pub const FLAG_PEER_LOCAL: u16 = 32;
 /// The connection carries TLS records; payload is not captured from its packets.
 pub const FLAG_TLS: u16 = 64;
 
+/// The segment completed the handshake and was seen under the listener: the socket it belongs to
+/// has the same addresses and shows with its next segment.
+pub const FLAG_EMBRYO: u16 = 128;
+
 /// What every event begins with.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -75,6 +75,24 @@ pub struct TlsStream {
     pub bytes_out: u64,
 }
 
+/// What the user half tells the kernel half about one life of a TLS object, by its number.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsControl {
+    /// Plaintext that comes in before this offset is not needed.
+    pub skip_in: u64,
+    /// Plaintext that goes out before this offset is not needed.
+    pub skip_out: u64,
+    /// Not 0: the other end of the connection is observed on this host; nothing here is needed.
+    pub duplicate: u64,
+}
+
+#[cfg(feature = "user")]
+mod user {
+    // SAFETY: repr(C), 64-bit integers only.
+    unsafe impl aya::Pod for super::TlsControl {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

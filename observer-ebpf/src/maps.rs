@@ -9,7 +9,7 @@ use aya_ebpf::{
 use observer_common::{
     conn::{ConnState, Control},
     counter::{LedgerRow, SOURCES},
-    tls::{TlsCall, TlsKey, TlsStream},
+    tls::{TlsCall, TlsControl, TlsKey, TlsStream},
 };
 
 /// Socket-local storage whose value a socket accepted from a listener inherits.
@@ -56,8 +56,8 @@ pub static CONNS: InheritedSkStorage<ConnState> = InheritedSkStorage::new();
 #[map]
 pub static CONTROL: LruHashMap<u64, Control> = LruHashMap::with_max_entries(16_384, 0);
 
-/// Openings answered by a listener of this host, by link. Written when a SYN-ACK leaves, read and
-/// removed when it arrives at a socket of this host.
+/// Openings answered by a listener of this host, by link. Written when a SYN-ACK leaves; read when
+/// it arrives at a socket of this host, and when data completes the handshake. Old ones make room.
 #[map]
 pub static SERVED: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16_384, 0);
 
@@ -68,6 +68,11 @@ pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16
 /// TLS objects. Written by TLS probes; sockets write the cookie they are bound to.
 #[map]
 pub static TLS_STREAMS: LruHashMap<TlsKey, TlsStream> = LruHashMap::with_max_entries(65_536, 0);
+
+/// What the user half says of a TLS object, by the number of its life. Written by the user half;
+/// TLS probes read it.
+#[map]
+pub static TLS_CONTROL: LruHashMap<u64, TlsControl> = LruHashMap::with_max_entries(16_384, 0);
 
 /// A zeroed value to insert from, so that TLS probes need no room for it on their stack. Written by
 /// nobody.

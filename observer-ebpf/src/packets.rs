@@ -18,8 +18,8 @@ use observer_common::{
     conn::{ConnState, VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
     counter::{LedgerRow, SOURCE_PACKETS, Tally},
     event::{
-        EventHeader, FLAG_CONNECTED, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST,
-        FLAG_TLS, INBOUND, KIND_SEGMENT, OUTBOUND, SegmentBody, Tuple,
+        EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL,
+        FLAG_RST, FLAG_TLS, INBOUND, KIND_SEGMENT, OUTBOUND, SegmentBody, Tuple,
     },
 };
 
@@ -42,6 +42,9 @@ const CONTROL_EVERY: u32 = 8;
 const ETH_P_IP: u32 = 0x0800;
 const ETH_P_IPV6: u32 = 0x86dd;
 const IPPROTO_TCP: u8 = 6;
+
+/// kernel `include/net/tcp_states.h`
+const TCP_LISTEN: u32 = 10;
 
 const TCP_FIN: u8 = 1;
 const TCP_SYN: u8 = 2;
@@ -176,6 +179,10 @@ fn try_packet(skb: *mut __sk_buff, direction: u8) -> Option<()> {
     }
     let row = ledger::row(SOURCE_PACKETS)?;
     ledger::add(unsafe { &raw mut (*row).seen }, u64::from(tcp.payload));
+    if direction == INBOUND && is_listener(skb) {
+        try_embryo(skb, &tcp, &tuple, row);
+        return Some(());
+    }
     if try_payload(skb, &tcp, &tuple, direction, row).is_none() {
         ledger::add(
             unsafe { &raw mut (*row).unreadable },
@@ -254,7 +261,6 @@ fn try_opening(skb: *mut __sk_buff, tcp: &Tcp, direction: u8) -> Option<()> {
             let state = storage(skb, true)?;
             unsafe { (*state).link = link };
             if SERVED.get_ptr(&link).is_some() {
-                let _ = SERVED.remove(&link);
                 unsafe { (*state).peer_local = 1 };
             }
         }
@@ -273,10 +279,52 @@ fn try_end(skb: *mut __sk_buff, tcp: &Tcp, tuple: &Tuple, direction: u8) -> Opti
     if verdict == VERDICT_TLS || verdict == VERDICT_OTHER {
         return None;
     }
-    let header = header(skb, state, tcp, direction);
-    let body = body(state, tcp, tuple);
+    let header = header(skb, state, tcp, direction, 0);
+    let body = body(unsafe { (*state).link }, tcp, tuple);
     let _ = ring::send(header, body);
     Some(())
+}
+
+#[inline(always)]
+fn is_listener(skb: *mut __sk_buff) -> bool {
+    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
+    !sk.is_null() && unsafe { (*sk).state } == TCP_LISTEN
+}
+
+/// Payload in the packet that completes a handshake: the kernel shows it under the listener and
+/// makes the socket from it (`TCP_DEFER_ACCEPT`, or a first acknowledgement that was lost). Nothing
+/// is written to the listener's state, which every socket it accepts would inherit; and only a
+/// packet that answers a SYN-ACK of this host counts, so that strangers cannot fill the ring.
+#[inline(always)]
+fn try_embryo(skb: *mut __sk_buff, tcp: &Tcp, tuple: &Tuple, row: *mut LedgerRow) {
+    let bytes = u64::from(tcp.payload);
+    let Some(state) = storage(skb, true) else {
+        ledger::add(unsafe { &raw mut (*row).unreadable }, bytes);
+        return;
+    };
+    let link = accepted_link(tcp);
+    let verdict = first_bytes(skb, tcp);
+    let tally = unsafe {
+        if (*state).own != 0 {
+            &raw mut (*row).own
+        } else if SERVED.get_ptr(&link).is_none() {
+            &raw mut (*row).other
+        } else if verdict == VERDICT_TLS {
+            // Its next packet is a record too, and tells the addresses.
+            &raw mut (*row).tls
+        } else {
+            send(skb, state, tcp, tuple, INBOUND, row, link, FLAG_EMBRYO);
+            return;
+        }
+    };
+    ledger::add(tally, bytes);
+}
+
+/// The first data of an accepted connection acknowledges the SYN-ACK and follows the SYN, so it
+/// holds the same two numbers as the SYN-ACK did.
+#[inline(always)]
+fn accepted_link(tcp: &Tcp) -> u64 {
+    (u64::from(tcp.ack.wrapping_sub(1)) << 32) | u64::from(tcp.seq)
 }
 
 /// `None`: the payload could not be looked at.
@@ -296,12 +344,10 @@ fn try_payload(
     }
     let duplicate = unsafe { (*state).connected & (*state).peer_local } != 0;
     if unsafe { (*state).link } == 0 && direction == INBOUND {
-        let from_start = unsafe { (*state).from_start & !(*state).connected } & 1;
-        if from_start != 0 {
-            // The first data of an accepted connection acknowledges the SYN-ACK and follows the
-            // SYN, so it holds the same two numbers as the SYN-ACK did.
-            let link = (u64::from(tcp.ack.wrapping_sub(1)) << 32) | u64::from(tcp.seq);
-            unsafe { (*state).link = link };
+        let accepted = unsafe { (*state).from_start & !(*state).connected } & 1;
+        let packets = unsafe { (*state).packets_in | (*state).packets_out };
+        if accepted != 0 && packets == 0 {
+            unsafe { (*state).link = accepted_link(tcp) };
         }
     }
     let packets = unsafe {
@@ -324,8 +370,8 @@ fn try_payload(
         if unsafe { (*state).emitted } == 0 {
             // Tells the user half the addresses that the plaintext of this socket will need.
             unsafe { (*state).emitted = 1 };
-            let header = header(skb, state, tcp, direction);
-            let mut body = body(state, tcp, tuple);
+            let header = header(skb, state, tcp, direction, 0);
+            let mut body = body(unsafe { (*state).link }, tcp, tuple);
             body.moved = 0;
             let _ = ring::send(header, body);
         }
@@ -347,7 +393,8 @@ fn try_payload(
         return Some(());
     }
     unsafe { (*state).emitted = 1 };
-    send(skb, state, tcp, tuple, direction, row);
+    let link = unsafe { (*state).link };
+    send(skb, state, tcp, tuple, direction, row, link, 0);
     Some(())
 }
 
@@ -402,18 +449,25 @@ fn controlled(
     }
     let end = tcp.seq.wrapping_add(tcp.payload);
     let left = until.wrapping_sub(end);
-    // An end that comes with bytes is told with them.
-    if left < 1 << 31 && tcp.flags & (TCP_FIN | TCP_RST) == 0 {
+    // The segment that reaches the place is delivered: it says when the body ended. An end that
+    // comes with bytes is told with them.
+    if left != 0 && left < 1 << 31 && tcp.flags & (TCP_FIN | TCP_RST) == 0 {
         return Some(unsafe { &raw mut (*row).skipped });
     }
-    if left >= 1 << 31 {
+    if left == 0 || left >= 1 << 31 {
         unsafe { *set = 0 };
     }
     None
 }
 
 #[inline(always)]
-fn header(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: u8) -> EventHeader {
+fn header(
+    skb: *mut __sk_buff,
+    state: *mut ConnState,
+    tcp: &Tcp,
+    direction: u8,
+    flag: u16,
+) -> EventHeader {
     // Arithmetic and no branch: each branch would double the states the verifier walks through the
     // sending loop with.
     let bit = |value: u8, flag: u16| u16::from(value & 1) * flag;
@@ -425,6 +479,7 @@ fn header(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: u8) 
             | bit((*state).peer_local, FLAG_PEER_LOCAL)
             // VERDICT_TLS is the only verdict whose second bit is set and first is not.
             | bit(((*state).verdict >> 1) & !(*state).verdict, FLAG_TLS)
+            | flag
     };
     EventHeader {
         kind: KIND_SEGMENT,
@@ -437,15 +492,19 @@ fn header(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: u8) 
 }
 
 #[inline(always)]
-fn body(state: *mut ConnState, tcp: &Tcp, tuple: &Tuple) -> SegmentBody {
+fn body(link: u64, tcp: &Tcp, tuple: &Tuple) -> SegmentBody {
     SegmentBody {
         tuple: *tuple,
         seq: tcp.seq,
         moved: tcp.payload,
-        link: unsafe { (*state).link },
+        link,
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a struct for them would live on the stack"
+)]
 #[inline(always)]
 fn send(
     skb: *mut __sk_buff,
@@ -454,6 +513,8 @@ fn send(
     tuple: &Tuple,
     direction: u8,
     row: *mut LedgerRow,
+    link: u64,
+    flag: u16,
 ) {
     let n = if tcp.payload > LARGEST {
         LARGEST
@@ -462,8 +523,8 @@ fn send(
     };
     let at = tcp.payload_at;
     let fill = |to: *mut EventHeader, to_body: *mut SegmentBody| unsafe {
-        to.write(header(skb, state, tcp, direction));
-        to_body.write(body(state, tcp, tuple));
+        to.write(header(skb, state, tcp, direction, flag));
+        to_body.write(body(link, tcp, tuple));
     };
     let result = ring::send_payload(n, fill, |to, n| unsafe {
         bpf_skb_load_bytes(skb.cast(), at, to.cast(), n) == 0

@@ -21,7 +21,7 @@ use observer_common::{
 
 use crate::{
     ledger,
-    maps::{OWN_TGID, TLS_CALLS, TLS_NEW, TLS_STREAMS},
+    maps::{OWN_TGID, TLS_CALLS, TLS_CONTROL, TLS_NEW, TLS_STREAMS},
     ring::{self, LARGEST},
 };
 
@@ -134,7 +134,37 @@ fn moved(call: *mut TlsCall, result: u32) -> Option<()> {
     }
     let stream = stream(unsafe { &(*call).key })?;
     unsafe { *total(stream, cookie) += moved };
+    if let Some(control) = TLS_CONTROL.get_ptr(unsafe { &(*stream).stream }) {
+        let until = unsafe {
+            if cookie.direction() == INBOUND {
+                (*control).skip_in
+            } else {
+                (*control).skip_out
+            }
+        };
+        let duplicate = unsafe { (*control).duplicate } != 0;
+        // The call that reaches the place is delivered: it says when the body ended.
+        if duplicate || unsafe { *total(stream, cookie) } < until {
+            return left_out(moved, duplicate);
+        }
+    }
     send(call, stream)
+}
+
+/// Books a call that the user half does not need.
+#[inline(always)]
+fn left_out(moved: u64, duplicate: bool) -> Option<()> {
+    let row = ledger::row(SOURCE_TLS)?;
+    ledger::add(unsafe { &raw mut (*row).seen }, moved);
+    let tally = unsafe {
+        if duplicate {
+            &raw mut (*row).duplicate
+        } else {
+            &raw mut (*row).skipped
+        }
+    };
+    ledger::add(tally, moved);
+    Some(())
 }
 
 /// Plaintext moved so far in the probe's direction.

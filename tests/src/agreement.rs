@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::access_log::{AccessLog, Logged};
 use crate::agent::Agent;
@@ -61,6 +61,17 @@ impl<'a> Agreement<'a> {
     /// Waits until both agree, and gives each call as both saw it, which also agree on the
     /// client's port, the process and the sizes wherever the server wrote them down.
     pub fn reached(self) -> Result<Vec<Pair>> {
+        let agent = self.agent;
+        self.settled().with_context(|| {
+            format!(
+                "{}\n{}",
+                counters(agent).unwrap_or_default(),
+                agent.diagnostics()
+            )
+        })
+    }
+
+    fn settled(self) -> Result<Vec<Pair>> {
         let deadline = Instant::now() + SETTLE;
         let mut agreed_since: Option<Instant> = None;
         loop {
@@ -174,20 +185,6 @@ impl<'a> Agreement<'a> {
         if let Some(example) = lost.first().or_else(|| client.first()) {
             let _ = write!(text, ", such as {example}");
         }
-        let metrics = self.agent.metrics()?;
-        for sample in metrics.samples.iter().filter(|it| it.value > 0.0) {
-            let told = [
-                "observer_capture_lost_total",
-                "observer_pipeline_events_total",
-            ];
-            if told.contains(&sample.name.as_str()) {
-                let _ = write!(
-                    text,
-                    "\n{} {:?} {}",
-                    sample.name, sample.labels, sample.value
-                );
-            }
-        }
         Ok(text)
     }
 
@@ -260,4 +257,27 @@ impl Pair {
             call.process.pid.map(u64::from),
         )
     }
+}
+
+/// What the agent counted that may explain a difference.
+fn counters(agent: &Agent) -> Result<String> {
+    let metrics = agent.metrics()?;
+    let told = [
+        "observer_capture_lost_total",
+        "observer_pipeline_events_total",
+    ];
+    let mut text = String::from("the agent counted:");
+    for sample in metrics.samples.iter().filter(|it| it.value > 0.0) {
+        if told.contains(&sample.name.as_str()) {
+            let labels: Vec<&str> = sample.labels.values().map(String::as_str).collect();
+            let _ = write!(
+                text,
+                "\n  {} {} {}",
+                sample.name,
+                labels.join(" "),
+                sample.value
+            );
+        }
+    }
+    Ok(text)
 }

@@ -33,7 +33,9 @@ pub fn live(programs: &[&str]) -> Option<Turn> {
 pub fn requires(needs: &[&str]) -> Option<Turn> {
     let missing: Vec<String> = needs.iter().filter_map(|need| lacks(need)).collect();
     if missing.is_empty() {
-        let path = std::env::temp_dir().join("observer-tests.lock");
+        // One a user: another user's file could not be opened.
+        let name = format!("observer-tests-{}.lock", user().unwrap_or_default());
+        let path = std::env::temp_dir().join(name);
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -68,16 +70,14 @@ pub fn program(name: &str) -> Option<PathBuf> {
 
 /// Whether this is root.
 pub fn is_root() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))
-        .and_then(|ids| {
-            ids.split_whitespace()
-                .nth(1)
-                .map(|effective| effective == "0")
-        })
-        .unwrap_or(false)
+    user().as_deref() == Some("0")
+}
+
+/// The effective user id.
+fn user() -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().nth(1).map(str::to_owned)
 }
 
 /// Whether IPv6 loopback works.

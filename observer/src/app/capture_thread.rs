@@ -10,7 +10,7 @@ use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
 use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns};
 use crate::pipeline::{Output, Pipeline, PipelineSettings};
-use crate::stream::{ConnId, Position};
+use crate::stream::{ConnId, Input, Position};
 use crate::telemetry::Metrics;
 
 /// Longest time an event waits in the ring: what a person or a scrape does not notice, and long
@@ -86,11 +86,8 @@ impl CaptureThread {
                 let controls = &mut parts.controls;
                 let taken = parts.ring.drain(BATCH, &mut |event| match event {
                     Ok(event) => {
-                        if let crate::kernel::RawEvent::Closed { cookie, .. } = event {
-                            controls.forget(cookie);
-                        }
                         translator.push(&event, &mut |pid| processes.resolve(pid), &mut |input| {
-                            pipeline.push(input, &mut |output| take(output, &mut back, controls));
+                            feed(input, &mut pipeline, &mut back, controls);
                         });
                     }
                     Err(error) => {
@@ -109,7 +106,7 @@ impl CaptureThread {
                 ticked = now;
                 let controls = &mut parts.controls;
                 translator.tick(now, &mut |input| {
-                    pipeline.push(input, &mut |output| take(output, &mut back, controls));
+                    feed(input, &mut pipeline, &mut back, controls);
                 });
                 pipeline.tick(now, &mut |output| take(output, &mut back, controls));
             }
@@ -141,9 +138,28 @@ impl CaptureThread {
     }
 }
 
-/// A socket cookie; the streams of TLS objects have their top bit set.
-fn cookie(conn: ConnId) -> Option<u64> {
-    (conn.0 >> 63 == 0).then_some(conn.0)
+/// The numbers of TLS objects have their top bit set, socket cookies never.
+const fn is_plaintext(id: u64) -> bool {
+    id >> 63 != 0
+}
+
+fn feed(
+    input: Input<'_>,
+    pipeline: &mut Pipeline,
+    back: &mut BackHalf<LinesOut>,
+    controls: &mut Controls,
+) {
+    if let Input::Closed {
+        conn: ConnId(id), ..
+    } = input
+    {
+        if is_plaintext(id) {
+            controls.forget_plaintext(id);
+        } else {
+            controls.forget(id);
+        }
+    }
+    pipeline.push(input, &mut |output| take(output, back, controls));
 }
 
 fn take(output: Output, back: &mut BackHalf<LinesOut>, controls: &mut Controls) {
@@ -153,21 +169,24 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, controls: &mut Controls) 
             let _ = back.call(call);
         }
         Output::Skip {
-            conn,
+            conn: ConnId(id),
             direction,
-            until: Position::Seq(until),
+            until,
+        } => match until {
+            Position::Seq(until) => controls.skip(id, direction, until),
+            Position::Offset(until) => controls.skip_plaintext(id, direction, until),
+        },
+        Output::Verdict { verdict, .. } if verdict.is_http1() => {}
+        Output::Verdict {
+            conn: ConnId(id), ..
         } => {
-            if let Some(cookie) = cookie(conn) {
-                controls.skip(cookie, direction, until);
+            if is_plaintext(id) {
+                controls.stop_plaintext(id);
+            } else {
+                controls.stop(id);
             }
         }
-        // Plaintext is copied by a library call; the kernel half cannot leave out part of it.
-        Output::Skip { .. } => {}
-        Output::Verdict { conn, verdict } => {
-            if let (Some(cookie), false) = (cookie(conn), verdict.is_http1()) {
-                controls.stop(cookie);
-            }
-        }
+        Output::Duplicate { conn: ConnId(id) } => controls.duplicate(id),
     }
 }
 
@@ -192,6 +211,7 @@ fn publish(
             ("tls_bound_nested", counts.tls_bound_nested),
             ("tls_bound_matched", counts.tls_bound_matched),
             ("table_full", counts.tables_full),
+            ("embryo_lost", counts.embryos_lost),
         ],
     );
     let (sockets, streams) = translator.entries();

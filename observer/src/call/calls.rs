@@ -2,7 +2,7 @@
 
 use super::credential::{RequestFields, challenges};
 use super::local_pairs::LocalPairs;
-use super::open_calls::OpenCall;
+use super::open_calls::{Duplicate, OpenCall};
 use super::target::{self, Target};
 use super::{ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role};
 use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
@@ -10,6 +10,12 @@ use crate::stream::{Conn, Direction};
 
 /// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
 pub const OPEN_LIMIT: usize = 32 << 20;
+
+/// Complete calls of one connection that wait for its addresses; those of a pipelining client.
+const MOST_UNPLACED: usize = 32;
+/// How long they wait: what a library with buffers of its own has written is sent in the same
+/// turn of the program's event loop.
+const UNPLACED_NS: u64 = 1_000_000_000;
 
 /// What the calls of all connections share.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub struct Calls {
     pub both_sides: bool,
     /// Memory of calls under way, bytes.
     open_bytes: usize,
+    /// Calls that wait for their addresses.
+    unplaced: usize,
     local_pairs: LocalPairs,
 }
 
@@ -33,6 +41,7 @@ impl Calls {
             clock_offset_ns,
             both_sides,
             open_bytes: 0,
+            unplaced: 0,
             local_pairs: LocalPairs::default(),
         }
     }
@@ -124,6 +133,7 @@ impl Calls {
             self.open_bytes = self.open_bytes.saturating_sub(left.cost());
             self.tell(conn, open, left, out);
         }
+        self.tell_unplaced(conn, open, out);
         if let (true, Some(flow)) = (open.served, &conn.flow) {
             self.local_pairs.closed(flow, now_ns);
         }
@@ -235,8 +245,69 @@ impl Calls {
         }
     }
 
-    /// Completes a call with what is known of the connection by now, and tells it.
+    /// The addresses of a connection became known: its complete calls waited for them.
+    pub fn placed(&mut self, conn: &Conn, open: &mut OpenCalls, out: &mut impl FnMut(ApiCall)) {
+        if conn.flow.is_some() {
+            self.tell_unplaced(conn, open, out);
+        }
+    }
+
+    /// Tells complete calls that have waited for their addresses too long.
+    pub fn release_unplaced(
+        &mut self,
+        conn: &Conn,
+        open: &mut OpenCalls,
+        now_ns: u64,
+        out: &mut impl FnMut(ApiCall),
+    ) {
+        let overdue = |call: &OpenCall| {
+            let ended_ns = call
+                .start_ns
+                .saturating_add(call.call.duration_ns.unwrap_or(0));
+            now_ns.saturating_sub(ended_ns) > UNPLACED_NS
+        };
+        if open.unplaced.front().is_some_and(overdue) {
+            self.tell_unplaced(conn, open, out);
+        }
+    }
+
+    /// Calls that wait for their addresses, of all connections.
+    pub const fn unplaced(&self) -> usize {
+        self.unplaced
+    }
+
+    fn tell_unplaced(&mut self, conn: &Conn, open: &mut OpenCalls, out: &mut impl FnMut(ApiCall)) {
+        while let Some(done) = open.unplaced.pop_front() {
+            self.unplaced -= 1;
+            self.open_bytes = self.open_bytes.saturating_sub(done.cost());
+            self.tell_now(conn, open, done, out);
+        }
+    }
+
+    /// Tells a call, unless it is better to wait for the addresses of its TLS connection: a
+    /// library with buffers of its own writes the answer before anything is sent, and a call
+    /// without addresses cannot be known as the other side of one that was told.
     fn tell(
+        &mut self,
+        conn: &Conn,
+        open: &mut OpenCalls,
+        done: OpenCall,
+        out: &mut impl FnMut(ApiCall),
+    ) {
+        if conn.flow.is_some() || conn.tls.is_none() {
+            self.tell_now(conn, open, done, out);
+            return;
+        }
+        self.unplaced += 1;
+        self.open_bytes += done.cost();
+        open.unplaced.push_back(done);
+        if open.unplaced.len() > MOST_UNPLACED {
+            self.tell_unplaced(conn, open, out);
+        }
+    }
+
+    /// Completes a call with what is known of the connection by now, and tells it.
+    fn tell_now(
         &mut self,
         conn: &Conn,
         open: &mut OpenCalls,
@@ -263,6 +334,9 @@ impl Calls {
             let end_ns = start_ns.saturating_add(call.duration_ns.unwrap_or(0));
             if self.local_pairs.serves(flow, end_ns) {
                 self.counts.duplicates += 1;
+                if open.duplicate == Duplicate::No {
+                    open.duplicate = Duplicate::Found;
+                }
                 return;
             }
         }

@@ -43,10 +43,37 @@ impl OpenCall {
 #[derive(Debug, Default)]
 pub struct OpenCalls {
     pub(super) queue: VecDeque<OpenCall>,
+    /// Calls that are complete but for the addresses of their TLS connection, in order.
+    pub(super) unplaced: VecDeque<OpenCall>,
     /// The first call of a connection joined midway was told.
     pub(super) joined_told: bool,
     /// The connection is remembered as one whose server side is seen.
     pub(super) served: bool,
+    /// A call of it was dropped because the server side tells it.
+    pub(super) duplicate: Duplicate,
+}
+
+/// Whether the server side of the connection tells its calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Duplicate {
+    /// Not that anyone knows.
+    #[default]
+    No,
+    /// Yes, as was just found.
+    Found,
+    /// Yes, and the source was told.
+    Told,
+}
+
+impl OpenCalls {
+    /// The server side was just found to tell the calls of this connection; says so once.
+    pub fn take_duplicate(&mut self) -> bool {
+        let found = self.duplicate == Duplicate::Found;
+        if found {
+            self.duplicate = Duplicate::Told;
+        }
+        found
+    }
 }
 
 impl OpenCalls {

@@ -15,11 +15,9 @@ const ADDED: std::ops::RangeInclusive<u64> = 17..=320;
 /// Plaintext of one record (RFC 8446 5.1).
 const RECORD: u64 = 16_384;
 
-/// How long a socket operation waits for its library call: an event loop handles both in one turn.
-const LIFETIME_NS: u64 = 2_000_000_000;
-/// Operations remembered for one thread. An event loop may receive from several sockets before it
-/// decrypts; more than this in one turn are not matched until a later call.
-const OPERATIONS: usize = 16;
+/// How long an operation waits for its other half: an event loop handles both in one turn, one
+/// right after the other.
+const LIFETIME_NS: u64 = 100_000_000;
 
 /// A socket operation or a library call of one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +28,12 @@ struct Operation {
     bytes: u64,
 }
 
-/// What one thread did lately.
+/// What one thread did last. Only the newest operation counts: an event loop receives from one
+/// socket and decrypts at once, so an older one that happens to fit belongs to another connection.
 #[derive(Debug, Default)]
 pub(super) struct ThreadMatch {
-    received: Vec<Operation>,
-    wrote: Vec<Operation>,
+    received: Option<Operation>,
+    wrote: Option<Operation>,
 }
 
 impl ThreadMatch {
@@ -48,10 +47,15 @@ impl ThreadMatch {
     ) -> Option<u64> {
         match direction {
             Direction::Inbound => {
-                remember(&mut self.received, cookie, bytes, now_ns);
+                // A large record may take several calls to receive.
+                self.received = Some(Operation::next(self.received, cookie, bytes, now_ns));
                 None
             }
-            Direction::Outbound => take(&mut self.wrote, now_ns, |written| fits(written, bytes)),
+            Direction::Outbound => {
+                // An answer: what was received before it (a handshake) is dealt with.
+                self.received = self.received.filter(|last| last.id != cookie);
+                take(&mut self.wrote, now_ns, |written| fits(written, bytes))
+            }
         }
     }
 
@@ -69,17 +73,36 @@ impl ThreadMatch {
             }
             Direction::Outbound => {
                 // A library may be given a message in pieces before it is sent once.
-                if let Some(last) = self.wrote.last_mut()
-                    && last.id == stream
-                {
-                    last.bytes += bytes;
-                    last.time_ns = now_ns;
-                } else {
-                    remember(&mut self.wrote, stream, bytes, now_ns);
-                }
+                self.wrote = Some(Operation::next(self.wrote, stream, bytes, now_ns));
                 None
             }
         }
+    }
+
+    /// A socket whose TLS object is known moved bytes: what comes next is not of an older one.
+    pub(super) fn other_socket(&mut self, direction: Direction) {
+        match direction {
+            Direction::Inbound => self.received = None,
+            Direction::Outbound => self.wrote = None,
+        }
+    }
+}
+
+impl Operation {
+    /// An operation that goes on from the last one if that was of the same socket or stream.
+    fn next(last: Option<Self>, id: u64, bytes: u64, now_ns: u64) -> Self {
+        let before = last
+            .filter(|last| last.id == id && last.is_fresh(now_ns))
+            .map_or(0, |last| last.bytes);
+        Self {
+            id,
+            time_ns: now_ns,
+            bytes: bytes.saturating_add(before),
+        }
+    }
+
+    const fn is_fresh(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.time_ns) <= LIFETIME_NS
     }
 }
 
@@ -91,27 +114,10 @@ fn fits(plaintext: u64, ciphertext: u64) -> bool {
     })
 }
 
-fn remember(operations: &mut Vec<Operation>, id: u64, bytes: u64, time_ns: u64) {
-    if operations.len() >= OPERATIONS {
-        operations.remove(0);
-    }
-    operations.push(Operation { id, time_ns, bytes });
-}
-
-/// Takes the one operation that fits. If several of different ids do, none is taken: a wrong
-/// binding would give a call a stranger's address.
-fn take(operations: &mut Vec<Operation>, now_ns: u64, fits: impl Fn(u64) -> bool) -> Option<u64> {
-    operations.retain(|operation| now_ns.saturating_sub(operation.time_ns) <= LIFETIME_NS);
-    let mut found = operations
-        .iter()
-        .filter(|operation| fits(operation.bytes))
-        .map(|operation| operation.id);
-    let id = found.next()?;
-    if found.any(|other| other != id) {
-        return None;
-    }
-    operations.retain(|operation| operation.id != id);
-    Some(id)
+/// Takes the last operation if it fits. One that does not is over either way.
+fn take(last: &mut Option<Operation>, now_ns: u64, fits: impl Fn(u64) -> bool) -> Option<u64> {
+    let operation = last.take()?;
+    (operation.is_fresh(now_ns) && fits(operation.bytes)).then_some(operation.id)
 }
 
 #[cfg(test)]
@@ -149,11 +155,38 @@ mod tests {
     }
 
     #[test]
-    fn two_sockets_that_fit_are_left_open() {
+    fn of_two_sockets_that_fit_the_last_one_counts() {
         let mut thread = ThreadMatch::default();
         thread.socket(7, Inbound, 122, 10);
         thread.socket(8, Inbound, 122, 11);
+        assert_eq!(thread.plaintext(1, Inbound, 100, 20), Some(8));
+        assert_eq!(thread.plaintext(2, Inbound, 100, 21), None);
+    }
+
+    #[test]
+    fn a_known_socket_in_between_ends_the_wait() {
+        let mut thread = ThreadMatch::default();
+        thread.socket(7, Inbound, 122, 10);
+        thread.other_socket(Inbound);
         assert_eq!(thread.plaintext(1, Inbound, 100, 20), None);
+    }
+
+    #[test]
+    fn a_record_received_in_two_calls_is_bound() {
+        let mut thread = ThreadMatch::default();
+        thread.socket(7, Inbound, 5000, 10);
+        thread.socket(7, Inbound, 3022, 11);
+        assert_eq!(thread.plaintext(1, Inbound, 8000, 20), Some(7));
+    }
+
+    #[test]
+    fn a_handshake_does_not_count() {
+        let mut thread = ThreadMatch::default();
+        thread.socket(7, Inbound, 517, 10);
+        thread.socket(7, Outbound, 1400, 11);
+        thread.socket(7, Inbound, 80, 12);
+        thread.socket(7, Inbound, 122, 13);
+        assert_eq!(thread.plaintext(1, Inbound, 100, 20), Some(7));
     }
 
     #[test]

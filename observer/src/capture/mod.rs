@@ -5,6 +5,7 @@
 //! table that fills as libraries are found.
 
 mod bounded;
+mod embryos;
 mod libraries;
 mod matching;
 mod translator;

@@ -8,6 +8,7 @@ use crate::kernel::RawEvent;
 use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
 
 use super::bounded::Bounded;
+use super::embryos::Embryos;
 use super::libraries::Libraries;
 use super::matching::ThreadMatch;
 
@@ -33,6 +34,8 @@ pub struct CaptureCounts {
     pub tls_bound_matched: u64,
     /// Tables were full and the oldest entry had to go.
     pub tables_full: u64,
+    /// First segments whose socket never showed.
+    pub embryos_lost: u64,
 }
 
 /// A TLS connection's socket.
@@ -61,6 +64,8 @@ pub struct Translator {
     threads: Bounded<u32, ThreadMatch>,
     /// Streams whose socket closed, with the time to end them.
     closing: VecDeque<(u64, u64)>,
+    /// First segments whose socket is not known yet.
+    embryos: Embryos,
     counts: CaptureCounts,
 }
 
@@ -73,6 +78,7 @@ impl Translator {
             streams: Bounded::new(MOST_STREAMS),
             threads: Bounded::new(MOST_THREADS),
             closing: VecDeque::new(),
+            embryos: Embryos::default(),
             counts: CaptureCounts::default(),
         }
     }
@@ -83,6 +89,7 @@ impl Translator {
             tables_full: self.sockets.forgotten()
                 + self.streams.forgotten()
                 + self.threads.forgotten(),
+            embryos_lost: self.embryos.lost(),
             ..self.counts
         }
     }
@@ -129,19 +136,27 @@ impl Translator {
                 moved,
                 flow,
                 payload,
-            } => out(Input::Segment(Segment {
-                conn: ConnId(cookie),
-                time_ns,
-                direction,
-                seq,
-                syn: false,
-                fin: flags.fin(),
-                rst: flags.rst(),
-                len: moved,
-                bytes: payload,
-                flow,
-                from_start: flags.from_start(),
-            })),
+            } => {
+                let segment = Segment {
+                    conn: ConnId(cookie),
+                    time_ns,
+                    direction,
+                    seq,
+                    syn: false,
+                    fin: flags.fin(),
+                    rst: flags.rst(),
+                    len: moved,
+                    bytes: payload,
+                    flow,
+                    from_start: flags.from_start(),
+                };
+                if flags.embryo() {
+                    self.embryos.hold(&segment);
+                } else {
+                    self.embryos.release(&segment, out);
+                    out(Input::Segment(segment));
+                }
+            }
             RawEvent::Owner { cookie, body } => out(Input::Owner {
                 conn: ConnId(cookie),
                 process: process(body.tgid),
@@ -192,11 +207,13 @@ impl Translator {
                 direction,
                 body,
             } => {
-                if self
-                    .sockets
-                    .get(&cookie)
-                    .is_none_or(|socket| !socket.streams.is_empty())
-                {
+                let Some(socket) = self.sockets.get(&cookie) else {
+                    return;
+                };
+                if !socket.streams.is_empty() {
+                    if let Some(thread) = self.threads.get_mut(&body.tid) {
+                        thread.other_socket(direction);
+                    }
                     return;
                 }
                 let bytes = u64::from(body.moved);
@@ -213,6 +230,7 @@ impl Translator {
 
     /// Lets time pass: ends streams whose socket closed a while ago.
     pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Input<'_>)) {
+        self.embryos.expire(now_ns);
         while let Some(&(due_ns, stream)) = self.closing.front()
             && due_ns <= now_ns
         {

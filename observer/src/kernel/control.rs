@@ -1,33 +1,45 @@
 //! Tells the kernel half which bytes the parser does not need.
 
 use aya::maps::{HashMap, Map, MapData};
-use observer_common::conn::{Control, VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER};
+use hashbrown::HashSet;
+use observer_common::conn::{Control, VERDICT_OTHER};
+use observer_common::tls::TlsControl;
 
 use super::error::KernelError;
 use crate::stream::Direction;
 
-const NAME: &str = "CONTROL";
+/// Sockets and TLS objects remembered as having an entry in the kernel's maps; those hold as many
+/// and make room for new ones themselves.
+const MOST: usize = 16_384;
 
-/// Writes the map `CONTROL`. A write that fails costs nothing but work: the bytes are delivered
-/// and thrown away by the parser, so failures are counted and never stop capture.
+/// Writes the maps `CONTROL` and `TLS_CONTROL`. A write that fails costs nothing but work: the
+/// bytes are delivered and thrown away by the parser, so failures are counted and never stop
+/// capture.
 #[derive(Debug)]
 pub struct Controls {
-    map: HashMap<MapData, u64, Control>,
+    sockets: HashMap<MapData, u64, Control>,
+    streams: HashMap<MapData, u64, TlsControl>,
+    /// What has an entry, so that the end of a connection without one needs no system call.
+    told_sockets: HashSet<u64>,
+    told_streams: HashSet<u64>,
     failed: u64,
 }
 
 impl Controls {
-    pub(super) fn new(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(sockets: Map, streams: Map) -> Result<Self, KernelError> {
+        let access = |name| move |source| KernelError::MapAccess { name, source };
         Ok(Self {
-            map: HashMap::try_from(map)
-                .map_err(|source| KernelError::MapAccess { name: NAME, source })?,
+            sockets: HashMap::try_from(sockets).map_err(access("CONTROL"))?,
+            streams: HashMap::try_from(streams).map_err(access("TLS_CONTROL"))?,
+            told_sockets: HashSet::new(),
+            told_streams: HashSet::new(),
             failed: 0,
         })
     }
 
     /// Nothing that goes `direction` below `until` is needed.
     pub fn skip(&mut self, cookie: u64, direction: Direction, until: u32) {
-        self.change(cookie, |control| match direction {
+        self.tell_socket(cookie, |control| match direction {
             Direction::Inbound => {
                 control.skip_in = until;
                 control.skip_in_set = 1;
@@ -39,20 +51,46 @@ impl Controls {
         });
     }
 
-    /// The connection is HTTP/1: no more questions.
-    pub fn http(&mut self, cookie: u64) {
-        self.change(cookie, |control| control.verdict = VERDICT_HTTP);
-    }
-
-    /// The connection is not, or no longer, HTTP/1: stop.
+    /// The connection is not, or no longer, one that the parser reads: stop.
     pub fn stop(&mut self, cookie: u64) {
-        self.change(cookie, |control| control.verdict = VERDICT_OTHER);
+        self.tell_socket(cookie, |control| control.verdict = VERDICT_OTHER);
     }
 
-    /// The connection is gone.
+    /// The same as [`Self::skip`] for plaintext, by offset.
+    pub fn skip_plaintext(&mut self, stream: u64, direction: Direction, until: u64) {
+        self.tell_stream(stream, |control| match direction {
+            Direction::Inbound => control.skip_in = until,
+            Direction::Outbound => control.skip_out = until,
+        });
+    }
+
+    /// The same as [`Self::stop`] for plaintext.
+    pub fn stop_plaintext(&mut self, stream: u64) {
+        self.tell_stream(stream, |control| {
+            control.skip_in = u64::MAX;
+            control.skip_out = u64::MAX;
+        });
+    }
+
+    /// The other end of this TLS connection is observed on this host: its plaintext is enough.
+    pub fn duplicate(&mut self, stream: u64) {
+        self.tell_stream(stream, |control| control.duplicate = 1);
+    }
+
+    /// The socket is gone.
     pub fn forget(&mut self, cookie: u64) {
-        // Most connections were never in the map, so a miss is the usual case.
-        let _ = self.map.remove(&cookie);
+        if self.told_sockets.remove(&cookie) {
+            // The kernel may have dropped the entry first, to make room.
+            let _ = self.sockets.remove(&cookie);
+        }
+    }
+
+    /// The TLS object is gone.
+    pub fn forget_plaintext(&mut self, stream: u64) {
+        if self.told_streams.remove(&stream) {
+            // As above.
+            let _ = self.streams.remove(&stream);
+        }
     }
 
     /// Writes that failed.
@@ -60,13 +98,32 @@ impl Controls {
         self.failed
     }
 
-    fn change(&mut self, cookie: u64, change: impl FnOnce(&mut Control)) {
-        let mut control = self.map.get(&cookie, 0).unwrap_or(Control {
-            verdict: VERDICT_OPEN,
-            ..Control::default()
-        });
+    fn tell_socket(&mut self, cookie: u64, change: impl FnOnce(&mut Control)) {
+        if self.told_sockets.len() >= MOST {
+            self.told_sockets.clear();
+        }
+        let mut control = Control::default();
+        if !self.told_sockets.insert(cookie) {
+            // As the kernel has it: a skip that it has passed must not come back, because sequence
+            // numbers wrap.
+            control = self.sockets.get(&cookie, 0).unwrap_or_default();
+        }
         change(&mut control);
-        if self.map.insert(&cookie, &control, 0).is_err() {
+        if self.sockets.insert(&cookie, &control, 0).is_err() {
+            self.failed += 1;
+        }
+    }
+
+    fn tell_stream(&mut self, stream: u64, change: impl FnOnce(&mut TlsControl)) {
+        if self.told_streams.len() >= MOST {
+            self.told_streams.clear();
+        }
+        let mut control = TlsControl::default();
+        if !self.told_streams.insert(stream) {
+            control = self.streams.get(&stream, 0).unwrap_or_default();
+        }
+        change(&mut control);
+        if self.streams.insert(&stream, &control, 0).is_err() {
             self.failed += 1;
         }
     }

@@ -115,7 +115,7 @@ impl Kernel {
         let parts = Parts {
             ring: Ring::new(take("EVENTS")?)?,
             ledger: LedgerReader::new(take("LEDGER")?)?,
-            controls: Controls::new(take("CONTROL")?)?,
+            controls: Controls::new(take("CONTROL")?, take("TLS_CONTROL")?)?,
         };
         let own = match take("CONNS")? {
             Map::SkStorage(data) => SkStorage::try_from(Map::SkStorage(data)).ok(),

@@ -22,6 +22,12 @@ pub enum Output {
         /// Place of the next byte that is needed.
         until: Position,
     },
+    /// The other end of this plaintext stream pair is observed on this host and tells its calls:
+    /// nothing more of it is needed. Told once.
+    Duplicate {
+        /// The stream pair.
+        conn: ConnId,
+    },
     /// What a connection speaks became known, or changed.
     Verdict {
         /// The stream pair.

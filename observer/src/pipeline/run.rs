@@ -76,7 +76,13 @@ impl Pipeline {
         match input {
             Input::Segment(segment) => self.segment(&segment, out),
             Input::Bytes(bytes) => self.bytes(&bytes, out),
-            Input::Peer { conn, flow } => self.learn(conn, out, |conn| conn.flow = Some(flow)),
+            Input::Peer { conn, flow } => {
+                self.learn(conn, out, |conn| conn.flow = Some(flow));
+                if let Some(Observed { conn, open, .. }) = self.connections.peek(conn) {
+                    let calls = &mut self.shared.calls;
+                    calls.placed(conn, open, &mut |call| out(Output::Call(call)));
+                }
+            }
             Input::Tls { conn, tls } => self.learn(conn, out, |conn| conn.tls = Some(tls)),
             Input::Owner { conn, process } => {
                 self.learn(conn, out, |conn| conn.process = Some(process));
@@ -108,6 +114,12 @@ impl Pipeline {
             for observed in self.connections.iter_mut() {
                 observed.release_overdue(now_ns, &mut self.shared, out);
                 self.holding |= observed.stream.holds_any();
+            }
+        }
+        if self.shared.calls.unplaced() > 0 {
+            for Observed { conn, open, .. } in self.connections.iter_mut() {
+                let calls = &mut self.shared.calls;
+                calls.release_unplaced(conn, open, now_ns, &mut |call| out(Output::Call(call)));
             }
         }
         while let Some((id, used_ns)) = self.connections.oldest()
@@ -215,6 +227,9 @@ impl Pipeline {
         observed.run(shared, out, |stream, shared, mut sink| {
             stream.bytes(bytes, joined, shared, &mut sink);
         });
+        if observed.open.take_duplicate() {
+            out(Output::Duplicate { conn: id });
+        }
     }
 
     /// The state of a connection, made if it is new.

@@ -129,6 +129,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let left = match self.side.state {
             State::Length(left) if !self.side.doubtful => left,
             State::Chunked(chunked) => chunked.left(),
+            // Nobody knows how much is left; the end is told whatever is skipped. A short one is
+            // not worth the asking.
+            State::Close if self.side.body > SKIP_AT_LEAST => u64::MAX,
             _ => 0,
         };
         // Nothing is left unseen where two readers may disagree about the length.

@@ -329,3 +329,47 @@ fn other_protocols_are_named_and_left_alone() {
         }
     }
 }
+
+fn plaintext(run: &mut Run) {
+    run.input(Input::Tls {
+        conn: CONN,
+        tls: Arc::default(),
+    });
+}
+
+#[test]
+fn a_call_waits_for_the_addresses_of_its_tls_connection() {
+    let mut run = Run::default();
+    plaintext(&mut run);
+    run.bytes(Inbound, &get("/a")).bytes(Outbound, &ok(3));
+    assert_eq!(run.lines(), [""; 0]);
+    run.input(Input::Peer {
+        conn: CONN,
+        flow: flow(),
+    });
+    assert_eq!(run.lines(), ["GET /a 200 0 3"]);
+    run.bytes(Inbound, &get("/b")).bytes(Outbound, &ok(4));
+    assert_eq!(run.lines(), ["GET /a 200 0 3", "GET /b 200 0 4"]);
+    run.assert_empty();
+}
+
+#[test]
+fn a_call_whose_addresses_never_come_is_told_as_unbound() {
+    let mut run = Run::default();
+    plaintext(&mut run);
+    run.bytes(Inbound, &get("/a")).bytes(Outbound, &ok(3));
+    run.tick(run.now_ns + 500 * MS);
+    assert_eq!(run.lines(), [""; 0]);
+    run.tick(run.now_ns + 600 * MS);
+    assert_eq!(run.lines(), ["GET /a 200 0 3 unbound"]);
+    run.bytes(Inbound, &get("/b")).bytes(Outbound, &ok(4));
+    run.input(Input::Closed {
+        conn: CONN,
+        time_ns: run.now_ns,
+    });
+    assert_eq!(
+        run.lines(),
+        ["GET /a 200 0 3 unbound", "GET /b 200 0 4 unbound"]
+    );
+    run.assert_empty();
+}

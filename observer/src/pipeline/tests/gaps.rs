@@ -349,3 +349,29 @@ fn chunks_and_plaintext_are_left_out_by_offset() {
         .bytes(Outbound, b"\r\n0\r\n\r\n");
     assert_eq!(run.lines(), ["GET /large 200 0 1048576"]);
 }
+
+#[test]
+fn a_large_body_that_ends_with_the_connection_is_left_out_and_has_its_size() {
+    let mut run = Run::default();
+    run.tcp(Inbound, &get("/dump"));
+    let head = b"HTTP/1.0 200 OK\r\n\r\n";
+    run.tcp(Outbound, head);
+    run.tcp(Outbound, &[b'x'; 60_000]);
+    assert_eq!(run.skips(), [], "a short one is not worth the asking");
+    run.tcp(Outbound, &[b'x'; 60_000]);
+    assert_eq!(run.skips().len(), 1);
+    let end = 9000u32
+        .wrapping_add(head.len() as u32)
+        .wrapping_add(50_000_000);
+    run.segment(Segment {
+        fin: true,
+        ..segment(Outbound, run.now_ns, end, 0)
+    });
+    run.input(Input::Closed {
+        conn: CONN,
+        time_ns: run.now_ns,
+    });
+    assert_eq!(run.lines(), ["GET /dump 200 0 50000000"]);
+    assert_eq!(run.pipeline.counts().stream.gaps, 0);
+    run.assert_empty();
+}
