@@ -32,7 +32,8 @@ fn child_that_writes_until_it_is_killed() {
     let mut out = std::io::stderr();
     for round in 0_u64.. {
         for _ in 0..(round * 7919 % 700) {
-            log.append_own(&OwnEvent::Heartbeat, START + round).expect("append");
+            log.append_own(&OwnEvent::Heartbeat, START + round)
+                .expect("append");
         }
         if round % 20 == 19 {
             log.rotate_key(START + round).expect("rotate");
@@ -54,7 +55,11 @@ fn a_log_whose_writer_is_killed_verifies_and_holds_what_was_committed() {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     for kill in 0..kills {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "child_that_writes_until_it_is_killed", "--nocapture"])
+            .args([
+                "--exact",
+                "child_that_writes_until_it_is_killed",
+                "--nocapture",
+            ])
             .env(CHILD, &dir)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -65,7 +70,9 @@ fn a_log_whose_writer_is_killed_verifies_and_holds_what_was_committed() {
         let mut take = |line: Option<std::io::Result<String>>| match line {
             Some(Ok(line)) => {
                 let size = line.strip_prefix("committed ").map(|size| size.parse());
-                committed = size.unwrap_or_else(|| panic!("the child says: {line}")).expect("size");
+                committed = size
+                    .unwrap_or_else(|| panic!("the child says: {line}"))
+                    .expect("size");
                 true
             }
             _ => false,

@@ -68,9 +68,7 @@ impl Edge {
 
     /// The partial tile of `level`, empty if there is none.
     pub(super) fn partial(&self, level: u32) -> &[Hash] {
-        self.partial
-            .get(level as usize)
-            .map_or(&[], Vec::as_slice)
+        self.partial.get(level as usize).map_or(&[], Vec::as_slice)
     }
 
     /// Leaves so far.

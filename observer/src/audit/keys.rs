@@ -165,10 +165,8 @@ impl Keys {
             (Ok(Some(_)), None) => {
                 return Err(AuditError::bad(&public, "is missing"));
             }
-            (Ok(None) | Err(_), Some(_)) if next.is_some() => {
-                EpochKey::read(&next_path(dir))?
-                    .ok_or_else(|| AuditError::bad(&path, "is missing"))?
-            }
+            (Ok(None) | Err(_), Some(_)) if next.is_some() => EpochKey::read(&next_path(dir))?
+                .ok_or_else(|| AuditError::bad(&path, "is missing"))?,
             (Ok(None), Some(_)) => {
                 return Err(AuditError::bad(
                     &path,

@@ -206,7 +206,10 @@ mod tests {
                     Some(frontier.root())
                 );
                 let theirs = tlog_tiles::tlog::check_record(
-                    &proof.iter().map(|hash| tlog_tiles::tlog::Hash(*hash)).collect(),
+                    &proof
+                        .iter()
+                        .map(|hash| tlog_tiles::tlog::Hash(*hash))
+                        .collect(),
                     size,
                     tlog_tiles::tlog::Hash(frontier.root()),
                     index,

@@ -169,11 +169,7 @@ impl Note {
             let (id, signature) = blob
                 .split_first_chunk()
                 .ok_or_else(|| "has a signature that is cut".to_owned())?;
-            signatures.push((
-                name.to_owned(),
-                u32::from_be_bytes(*id),
-                signature.to_vec(),
-            ));
+            signatures.push((name.to_owned(), u32::from_be_bytes(*id), signature.to_vec()));
         }
         let mut lines = text.lines();
         let origin = lines.next().unwrap_or_default().to_owned();
@@ -240,7 +236,10 @@ mod tests {
     fn a_known_key_over_known_records_gives_the_known_note() {
         let mut tree = Frontier::default();
         for n in 0..3 {
-            tree.push(leaf_hash(format!("{{\"seq\":{n}}}").as_bytes()), &mut |_, _, _| {});
+            tree.push(
+                leaf_hash(format!("{{\"seq\":{n}}}").as_bytes()),
+                &mut |_, _, _| {},
+            );
         }
         let checkpoint = Checkpoint {
             origin: "host-01.example/apilog".to_owned(),
@@ -248,7 +247,10 @@ mod tests {
             root: tree.root(),
         };
         assert_eq!(checkpoint.sign(&key()), NOTE);
-        assert_eq!(Vkey::new("host-01.example/apilog", &key()).to_string(), VKEY);
+        assert_eq!(
+            Vkey::new("host-01.example/apilog", &key()).to_string(),
+            VKEY
+        );
     }
 
     #[test]
@@ -275,7 +277,10 @@ mod tests {
             let mut bytes = VKEY.as_bytes().to_vec();
             bytes[at] ^= 1;
             let other = std::str::from_utf8(&bytes).map(Vkey::parse);
-            assert!(!matches!(other, Ok(Ok(ref key)) if *key == vkey), "byte {at}");
+            assert!(
+                !matches!(other, Ok(Ok(ref key)) if *key == vkey),
+                "byte {at}"
+            );
         }
     }
 

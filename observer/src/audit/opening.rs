@@ -113,10 +113,16 @@ pub(super) fn read_last(
         }
         Some(Err(_)) => alarm("the last checkpoint is damaged", 0),
         Some(Ok(checkpoint)) if checkpoint.size > edge.size() => {
-            alarm("the log is shorter than its last checkpoint", checkpoint.size);
+            alarm(
+                "the log is shorter than its last checkpoint",
+                checkpoint.size,
+            );
         }
         Some(Ok(checkpoint)) if !agrees && checkpoint.size >= reader.edge().size() => {
-            alarm("the log is not the one of its last checkpoint", checkpoint.size);
+            alarm(
+                "the log is not the one of its last checkpoint",
+                checkpoint.size,
+            );
         }
         _ => {}
     }

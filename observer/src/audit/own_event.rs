@@ -76,12 +76,9 @@ impl OwnEvent {
                 2,
                 json!({"before_sha256": before, "settings_sha256": now}),
             ),
-            Self::Loss { records, reason } => (
-                99,
-                "loss",
-                3,
-                json!({"records": records, "reason": reason}),
-            ),
+            Self::Loss { records, reason } => {
+                (99, "loss", 3, json!({"records": records, "reason": reason}))
+            }
             Self::Alarm {
                 what,
                 checkpoint_size,

@@ -40,7 +40,10 @@ pub(super) fn make(
             return Ok(edge.partial(level).to_vec());
         }
         tiles::read(dir, level, at)?.ok_or_else(|| {
-            AuditError::bad(&tiles::path(dir, level, at), "is missing: no proof without it")
+            AuditError::bad(
+                &tiles::path(dir, level, at),
+                "is missing: no proof without it",
+            )
         })
     };
     let hashes = inclusion_proof(index, size, &mut |level, at| {
@@ -82,7 +85,10 @@ pub fn prove(dir: &Path, index: u64) -> Result<String, AuditError> {
     if index >= size {
         return Err(AuditError::bad(
             &path,
-            format!("covers records 0 to {}, not {index}", size.saturating_sub(1)),
+            format!(
+                "covers records 0 to {}, not {index}",
+                size.saturating_sub(1)
+            ),
         ));
     }
     let record = read_record(dir, index)?;
@@ -196,7 +202,12 @@ impl Proof {
             .ok_or_else(|| "has no index".to_owned())?;
         let hashes = lines
             .take(MAX_HASHES)
-            .map(|line| BASE64.decode(line).ok().and_then(|hash| hash.try_into().ok()))
+            .map(|line| {
+                BASE64
+                    .decode(line)
+                    .ok()
+                    .and_then(|hash| hash.try_into().ok())
+            })
             .collect::<Option<Vec<Hash>>>()
             .ok_or_else(|| "has a hash that is none".to_owned())?;
         Ok(Self {
@@ -213,8 +224,7 @@ impl Proof {
     /// # Errors
     /// If it cannot be read or is none.
     pub fn read(path: &Path) -> Result<Self, AuditError> {
-        let bytes = read_small(path, MOST)?
-            .ok_or_else(|| AuditError::bad(path, "is missing"))?;
+        let bytes = read_small(path, MOST)?.ok_or_else(|| AuditError::bad(path, "is missing"))?;
         Self::parse(&bytes).map_err(|what| AuditError::bad(path, what))
     }
 

@@ -72,7 +72,9 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_at_checked(digits)?;
     let mut value = 0_u64;
     for digit in number {
-        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        value = value
+            .checked_mul(10)?
+            .checked_add(u64::from(digit - b'0'))?;
     }
     (digits > 0).then_some((value, rest))
 }

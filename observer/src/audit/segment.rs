@@ -105,10 +105,7 @@ impl SegmentReader {
     /// Opens a segment and reads its head.
     pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
         let file = File::open(path).map_err(AuditError::io("read", path))?;
-        let length = file
-            .metadata()
-            .map_err(AuditError::io("read", path))?
-            .len();
+        let length = file.metadata().map_err(AuditError::io("read", path))?.len();
         let mut file = BufReader::with_capacity(256 << 10, file);
         let bad = || AuditError::bad(path, "has a damaged head");
         let mut head = vec![0; FIXED];

@@ -118,9 +118,7 @@ pub(super) fn subtree(
     let from = index << within;
     let hashes = tile(tile_level, from / TILE_WIDTH as u64)?;
     let at = (from % TILE_WIDTH as u64) as usize;
-    Ok(hashes
-        .get(at..at + (1 << within))
-        .and_then(perfect_root))
+    Ok(hashes.get(at..at + (1 << within)).and_then(perfect_root))
 }
 
 /// Removes the lowest tiles of records before `first`, where a full tile above them keeps their

@@ -179,9 +179,15 @@ impl Walk<'_> {
             let expected = if at == 0 { *name } else { self.edge.size() };
             if *name != expected {
                 let (index, what) = if *name > expected {
-                    (expected, format!("records {expected} to {} are missing", name - 1))
+                    (
+                        expected,
+                        format!("records {expected} to {} are missing", name - 1),
+                    )
                 } else {
-                    (*name, format!("{} begins before the one before it ends", path.display()))
+                    (
+                        *name,
+                        format!("{} begins before the one before it ends", path.display()),
+                    )
                 };
                 self.report.fault(Some(index), what);
                 return Ok(false);
@@ -255,7 +261,8 @@ impl Walk<'_> {
                     false
                 }
                 Step::Damaged => {
-                    let what = format!("{}: the frame at byte {offset} was changed", path.display());
+                    let what =
+                        format!("{}: the frame at byte {offset} was changed", path.display());
                     self.report.fault(Some(next), what);
                     false
                 }
@@ -274,7 +281,8 @@ impl Walk<'_> {
             return false;
         }
         let Some(records) = header.unpack(payload, raw) else {
-            self.report.fault(Some(first), "the frame cannot be unpacked");
+            self.report
+                .fault(Some(first), "the frame cannot be unpacked");
             return false;
         };
         let mut index = FrameIndex::default();
@@ -300,8 +308,10 @@ impl Walk<'_> {
             }
         }
         if count != header.count || index != header.index {
-            self.report
-                .fault(Some(first), "the index of the frame does not fit its records");
+            self.report.fault(
+                Some(first),
+                "the index of the frame does not fit its records",
+            );
             return false;
         }
         true
@@ -360,7 +370,8 @@ impl Walk<'_> {
         match OwnEvent::parse(record) {
             Some(OwnEvent::KeyEpoch { epoch, vkey }) => {
                 let Ok(vkey) = Vkey::parse(&vkey) else {
-                    self.report.fault(Some(at), "the record names a key that is none");
+                    self.report
+                        .fault(Some(at), "the record names a key that is none");
                     return false;
                 };
                 self.epoch_named = Some((epoch, vkey, record.to_vec()));
@@ -532,7 +543,9 @@ impl Walk<'_> {
                 Some(note.checkpoint.size),
                 "the last checkpoint is not in the log",
             ),
-            Err(what) => self.report.fault(None, format!("the file `checkpoint` {what}")),
+            Err(what) => self
+                .report
+                .fault(None, format!("the file `checkpoint` {what}")),
         }
     }
 }

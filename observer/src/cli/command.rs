@@ -9,7 +9,8 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use super::args::{
-    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, ReplayArgs, RunArgs,
+    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, ReplayArgs,
+    RunArgs,
 };
 use super::exit::Exit;
 use crate::config::{ConfigError, Settings, load};

@@ -21,8 +21,7 @@ const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
 
 /// Below this every disk is busy with syncing; above it too much is at stake.
-const AUDIT_COMMIT: RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_secs(10);
+const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
 /// An idle log grows by this; a day of silence is the longest that still tells a stop from a lull.
 const AUDIT_HEARTBEAT: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(86_400);
@@ -216,9 +215,7 @@ pub(super) const SETTINGS: [Setting; 17] = [
     },
     Setting {
         key: "audit.enabled",
-        doc: &[
-            "Write the audit log, in the folder `audit` under `state_dir`. Flag: --audit.",
-        ],
+        doc: &["Write the audit log, in the folder `audit` under `state_dir`. Flag: --audit."],
         set: |settings, given| {
             settings.audit.enabled = boolean(given)?;
             Ok(())
@@ -248,7 +245,9 @@ pub(super) const SETTINGS: [Setting; 17] = [
     },
     Setting {
         key: "audit.key_epoch",
-        doc: &["The signing key is replaced after this time, and the old one destroyed: 1m to 366d."],
+        doc: &[
+            "The signing key is replaced after this time, and the old one destroyed: 1m to 366d.",
+        ],
         set: |settings, given| {
             settings.audit.key_epoch = duration(given, &AUDIT_KEY_EPOCH)?;
             Ok(())
@@ -342,10 +341,7 @@ fn string(given: Given<'_>) -> Result<&str, String> {
     }
 }
 
-fn duration(
-    given: Given<'_>,
-    range: &RangeInclusive<Duration>,
-) -> Result<Duration, String> {
+fn duration(given: Given<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
     match given {
         Given::Integer(_) => Err("needs a unit: write \"60s\"".to_owned()),
         given => in_range(time(string(given)?)?, range, show_time),

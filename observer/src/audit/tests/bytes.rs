@@ -37,7 +37,11 @@ fn every_flipped_byte_of_a_small_log_is_found_at_the_right_record() {
             continue;
         }
         let is_segment = name.ends_with(".seg");
-        let frames = if is_segment { frames(&path) } else { Vec::new() };
+        let frames = if is_segment {
+            frames(&path)
+        } else {
+            Vec::new()
+        };
         segments += usize::from(is_segment);
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {

@@ -229,7 +229,9 @@ fn stolen(dir: &Path) -> SigningKey {
     use base64::Engine as _;
     let text = fs::read_to_string(dir.join("key")).unwrap();
     let seed = text.lines().nth(4).unwrap();
-    let seed = base64::engine::general_purpose::STANDARD.decode(seed).unwrap();
+    let seed = base64::engine::general_purpose::STANDARD
+        .decode(seed)
+        .unwrap();
     SigningKey::from_bytes(&seed.try_into().unwrap())
 }
 

@@ -15,13 +15,8 @@ fn a_log_goes_on_where_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     for round in 1..=5 {
-        let (mut log, opened) = Log::open(
-            dir,
-            "host.example/audit",
-            AuditSettings::default(),
-            START,
-        )
-        .unwrap();
+        let (mut log, opened) =
+            Log::open(dir, "host.example/audit", AuditSettings::default(), START).unwrap();
         assert_eq!(opened.alarms, []);
         assert_eq!(opened.dropped_bytes, 0);
         append(&mut log, 300);
@@ -38,7 +33,9 @@ fn a_log_goes_on_where_it_ended() {
 fn only_the_owner_reads_the_key_and_two_agents_do_not_share_a_log() {
     let folder = tempfile::tempdir().unwrap();
     let _log = open(folder.path());
-    let mode = fs::metadata(folder.path().join("key")).unwrap().permissions();
+    let mode = fs::metadata(folder.path().join("key"))
+        .unwrap()
+        .permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
     let again = Log::open(folder.path(), "x", AuditSettings::default(), START);
     assert!(matches!(again, Err(AuditError::Locked { .. })));
@@ -56,8 +53,7 @@ fn half_a_frame_is_dropped_and_told() {
     let mut bytes = fs::read(&path).unwrap();
     bytes.extend_from_slice(b"OAF1 and then the power went");
     fs::write(&path, bytes).unwrap();
-    let (mut log, opened) =
-        Log::open(dir, "x", AuditSettings::default(), START).unwrap();
+    let (mut log, opened) = Log::open(dir, "x", AuditSettings::default(), START).unwrap();
     assert_eq!((opened.size, opened.dropped_bytes), (10, 28));
     assert_eq!(opened.alarms, []);
     append(&mut log, 10);
@@ -90,7 +86,11 @@ fn a_log_shorter_than_its_last_checkpoint_raises_an_alarm_that_stays_in_it() {
     thread.finish();
     let report = check(dir);
     assert_eq!(report.first_bad(), Some(10), "{report}");
-    assert!(report.to_string().contains("shorter than its last checkpoint"));
+    assert!(
+        report
+            .to_string()
+            .contains("shorter than its last checkpoint")
+    );
 }
 
 #[test]
@@ -140,7 +140,12 @@ fn every_record_is_proved_and_no_other_record_with_its_proof() {
         proof.record.push(b' ');
         assert!(proof.check(&vkey).is_err());
     }
-    assert!(prove(dir, 600).unwrap_err().to_string().contains("0 to 599"));
+    assert!(
+        prove(dir, 600)
+            .unwrap_err()
+            .to_string()
+            .contains("0 to 599")
+    );
     let note = last_checkpoint(dir).unwrap();
     let verifier = signed_note::StandardVerifier::new(&vkey.to_string()).unwrap();
     let known = signed_note::VerifierList::new(vec![Box::new(verifier)]);
@@ -164,7 +169,9 @@ fn a_key_is_replaced_and_the_old_one_is_gone() {
     drop(log);
     for path in super::files(dir) {
         let bytes = fs::read(&path).unwrap();
-        let found = bytes.windows(seed.len()).any(|part| part == seed.as_bytes());
+        let found = bytes
+            .windows(seed.len())
+            .any(|part| part == seed.as_bytes());
         assert!(!found, "{}", path.display());
     }
     let report = check(dir);
