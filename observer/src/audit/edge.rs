@@ -113,11 +113,10 @@ pub(super) fn perfect_root(hashes: &[Hash]) -> Option<Hash> {
     let mut row = hashes.to_vec();
     while row.len() > 1 {
         row = row
-            .chunks_exact(2)
-            .filter_map(|pair| match pair {
-                [left, right] => Some(node_hash(left, right)),
-                _ => None,
-            })
+            .as_chunks()
+            .0
+            .iter()
+            .map(|[left, right]| node_hash(left, right))
             .collect();
     }
     row.first().copied()
