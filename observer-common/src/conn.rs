@@ -63,6 +63,19 @@ pub struct Control {
     pub pad: u8,
 }
 
+/// Who moves the bytes of a socket, where tracing programs cannot reach its [`ConnState`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mover {
+    /// Address of the TLS object the socket was last bound to; 0 if none.
+    pub tls_object: u64,
+    /// Process that was last reported as the owner.
+    pub owner: u32,
+    /// Explicit padding, always 0.
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<Mover>() == 16);
 const _: () = assert!(size_of::<ConnState>() == 40);
 const _: () = assert!(size_of::<Control>() == 12);
 

@@ -17,6 +17,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod functions;
+#[cfg(target_arch = "bpf")]
 mod ledger;
 #[cfg(target_arch = "bpf")]
 mod maps;
@@ -28,6 +30,8 @@ mod ring;
 mod sockets;
 #[cfg(target_arch = "bpf")]
 mod tls;
+#[cfg(target_arch = "bpf")]
+mod tls_without_cookie;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

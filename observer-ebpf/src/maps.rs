@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{Array, LruHashMap, PerCpuArray, RingBuf},
 };
 use observer_common::{
-    conn::{ConnState, Control},
+    conn::{ConnState, Control, Mover},
     counter::{LedgerRow, SOURCES},
     tls::{TlsCall, TlsControl, TlsKey, TlsStream},
 };
@@ -61,6 +61,11 @@ pub static CONTROL: LruHashMap<u64, Control> = LruHashMap::with_max_entries(16_3
 #[map]
 pub static SERVED: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16_384, 0);
 
+/// Who moves the bytes of a socket, by cookie, on kernels whose tracing programs have no
+/// socket-local storage. Written and read by the functions of such kernels.
+#[map]
+pub static MOVERS: LruHashMap<u64, Mover> = LruHashMap::with_max_entries(65_536, 0);
+
 /// Threads inside a TLS library call. Written at its entry, removed at its return; sockets read it.
 #[map]
 pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16_384, 0);
@@ -96,3 +101,9 @@ pub static BOTH_SIDES: Global<u8> = Global::new(0);
 /// Bytes waiting in the ring at which the reader is woken; below, it polls.
 #[unsafe(no_mangle)]
 pub static WAKE_BYTES: Global<u64> = Global::new(1 << 20);
+/// Byte offset of `sk` in the kernel's `struct socket`; all ones if it has none.
+#[unsafe(no_mangle)]
+pub static SOCKET_SK: Global<u32> = Global::new(u32::MAX);
+/// Byte offset of `__sk_common.skc_cookie` in the kernel's `struct sock`; all ones if it has none.
+#[unsafe(no_mangle)]
+pub static SOCK_COOKIE: Global<u32> = Global::new(u32::MAX);

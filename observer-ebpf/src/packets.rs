@@ -411,7 +411,7 @@ fn first_bytes(skb: *mut __sk_buff, tcp: &Tcp) -> u8 {
         return VERDICT_TLS;
     }
     match &first {
-        b"GET " | b"POST" | b"PUT " | b"HEAD" | b"HTTP" | b"DELE" | b"PATC" | b"OPTI" => {
+        b"GET " | b"POST" | b"PUT " | b"HEAD" | b"HTTP" | b"DELE" | b"PATC" | b"OPTI" | b"PRI " => {
             VERDICT_HTTP
         }
         _ => VERDICT_OPEN,

@@ -65,7 +65,7 @@ pub fn send<B: 'static>(header: EventHeader, body: B) -> Result<(), Unsent> {
 }
 
 /// Sends an event of exactly this size class. `fill` writes header and body in place, all but
-/// `captured`; `read` puts `n` payload bytes at the pointer.
+/// `captured`; `read` puts `n` payload bytes at the pointer. `n` is 1 to `N`, a power of two.
 #[inline(always)]
 fn send_class<B: 'static, const N: usize>(
     n: u32,
@@ -76,16 +76,13 @@ fn send_class<B: 'static, const N: usize>(
         return Err(Unsent::Full);
     };
     let record = entry.as_mut_ptr();
-    // A real instruction, so that LLVM cannot fold the bound into its caller's and drop the
-    // check the verifier needs.
-    let mut n = n as u64;
-    unsafe { asm!("{0} &= 0xfffff", inout(reg) n) };
-    if n == 0 || n > N as u64 {
-        entry.discard(u64::from(BPF_RB_NO_WAKEUP));
-        return Err(Unsent::Unreadable);
-    }
     unsafe {
         fill(&raw mut (*record).header, &raw mut (*record).body);
+        // The bound the verifier needs, right before its use and by instructions that LLVM cannot
+        // fold into its caller's tests: N is a power of two, and the mask changes nothing as the
+        // caller has chosen the class. 6.1 and older forget what a test of a copy has shown.
+        let mut n = u64::from(n);
+        asm!("{0} += -1", "{0} &= {1}", "{0} += 1", inout(reg) n, const N - 1);
         (*record).header.captured = n as u32;
         if !read((&raw mut (*record).payload).cast(), n as u32) {
             entry.discard(u64::from(BPF_RB_NO_WAKEUP));
@@ -103,7 +100,9 @@ pub fn send_payload<B: 'static>(
     fill: impl FnOnce(*mut EventHeader, *mut B),
     read: impl FnOnce(*mut u8, u32) -> bool,
 ) -> Result<(), Unsent> {
-    if n <= 256 {
+    if n == 0 {
+        Err(Unsent::Unreadable)
+    } else if n <= 256 {
         send_class::<B, 256>(n, fill, read)
     } else if n <= 1024 {
         send_class::<B, 1024>(n, fill, read)

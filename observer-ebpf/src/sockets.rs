@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// `TCP_CLOSE` of kernel `include/net/tcp_states.h`.
-const TCP_CLOSE: i32 = 7;
+pub const TCP_CLOSE: i32 = 7;
 
 /// TLS operations reported for one socket outside TLS library calls. Binding needs one or two
 /// after the handshake; the bound keeps a program with an unknown TLS library from flooding.
@@ -59,11 +59,15 @@ fn storage(sk: *mut core::ffi::c_void) -> Option<*mut ConnState> {
 
 #[inline(always)]
 fn try_moved(ctx: &BtfTracePointContext, direction: u8) -> Option<()> {
-    let moved: i32 = ctx.arg(1);
+    moved_by_socket(ctx.arg(0), ctx.arg(1), direction)
+}
+
+/// A thread moved `moved` bytes over `sk`; a negative number is an error and moved none.
+#[inline(always)]
+pub fn moved_by_socket(sk: *mut core::ffi::c_void, moved: i32, direction: u8) -> Option<()> {
     if moved <= 0 {
         return None;
     }
-    let sk: *mut core::ffi::c_void = ctx.arg(0);
     let state = storage(sk)?;
     let verdict = unsafe { (*state).verdict };
     if unsafe { (*state).own } != 0 {

@@ -28,7 +28,8 @@ use crate::{
 /// `int f(SSL *s, void *buf, size_t num, ...)` with the argument registers still intact.
 #[uprobe]
 pub fn tls_enter(ctx: ProbeContext) -> u32 {
-    let _ = try_enter(&ctx);
+    let cookie = TlsCookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    let _ = try_enter(&ctx, cookie);
     0
 }
 
@@ -56,12 +57,11 @@ pub fn tls_free(ctx: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn try_enter(ctx: &ProbeContext) -> Option<()> {
+pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
     let thread = unsafe { bpf_get_current_pid_tgid() };
     if (thread >> 32) as u32 == OWN_TGID.load() {
         return None;
     }
-    let cookie = TlsCookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     // Volatile: LLVM would load from a computed register's place, and the verifier wants each
     // place of the context as a constant.
     let (fourth, fifth) = unsafe {

@@ -30,7 +30,7 @@ fn child_that_writes_until_it_is_killed() {
     let mut log = log.with_segment_bytes(60_000);
     assert_eq!(opened.alarms, []);
     let mut out = std::io::stderr();
-    for round in 0_u64.. {
+    for round in 0..u64::MAX {
         for _ in 0..(round * 7919 % 700) {
             log.append_own(&OwnEvent::Heartbeat, START + round)
                 .expect("append");
@@ -69,7 +69,7 @@ fn a_log_whose_writer_is_killed_verifies_and_holds_what_was_committed() {
         let mut committed = 0_u64;
         let mut take = |line: Option<std::io::Result<String>>| match line {
             Some(Ok(line)) => {
-                let size = line.strip_prefix("committed ").map(|size| size.parse());
+                let size = line.strip_prefix("committed ").map(str::parse::<u64>);
                 committed = size
                     .unwrap_or_else(|| panic!("the child says: {line}"))
                     .expect("size");

@@ -42,6 +42,49 @@ fn framed() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
 }
 
+/// Parts of header blocks, and what breaks them.
+const PARTS: [&[u8]; 12] = [
+    b"\x82\x86\x84",
+    b"\x88",
+    b"\x41\x01h",
+    b"\x44\x02/a",
+    b"\x48\x03404",
+    b"\x40\x01a\x01b",
+    b"\x0f\x10\x10application/grpc",
+    b"\xbe",
+    b"\xbf",
+    b"\x7e\x01v",
+    b"\x20\x3f\xe1\x1f",
+    b"\x10\x84\xff\xff\xff\xff\x01b",
+];
+
+fn parts() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        8 => prop::sample::select(PARTS.to_vec()).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..6),
+    ];
+    prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+/// Frames in the shape that the http2 target reads.
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![4 => Just(1u8), 2 => Just(0u8), 2 => Just(9u8), 2 => any::<u8>()];
+    let frame = (kind, any::<u8>(), 0u8..16, parts()).prop_map(|(kind, flags, stream, text)| {
+        let mut frame = vec![kind, flags, stream, text.len() as u8];
+        frame.extend(text);
+        frame
+    });
+    (any::<u8>(), prop::collection::vec(frame, 0..40))
+        .prop_map(|(first, frames)| [vec![first], frames.concat()].concat())
+}
+
+/// Header blocks in the shape that the hpack target reads.
+fn blocks() -> impl Strategy<Value = Vec<u8>> {
+    let block = parts().prop_map(|text| [vec![text.len() as u8], text].concat());
+    (any::<u8>(), prop::collection::vec(block, 0..20))
+        .prop_map(|(first, blocks)| [vec![first], blocks.concat()].concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 400,
@@ -57,6 +100,16 @@ proptest! {
     #[test]
     fn bytes(data in prop_oneof![3 => words(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
         drive::bytes(&data);
+    }
+
+    #[test]
+    fn http2(data in prop_oneof![3 => frames(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::http2(&data);
+    }
+
+    #[test]
+    fn hpack(data in prop_oneof![3 => blocks(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::hpack(&data);
     }
 
     #[test]

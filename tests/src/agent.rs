@@ -243,12 +243,26 @@ impl Agent {
 
     /// Peak resident memory in KiB.
     pub fn peak_memory_kib(&self) -> Result<u64> {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// Resident memory now, in KiB.
+    pub fn resident_memory_kib(&self) -> Result<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    fn memory_kib(&self, field: &'static str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line
             .and_then(|line| line.split_whitespace().next())
-            .context("no VmHWM")?;
+            .context(field)?;
         Ok(kib.parse()?)
+    }
+
+    /// Sends a signal, such as `STOP`, to the agent.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        self.running.signal(signal)
     }
 
     /// Asks it to end with a signal (`TERM` or `INT`), and waits for it.

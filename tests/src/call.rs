@@ -51,7 +51,7 @@ pub struct Call {
     pub time: Option<String>,
     /// `server` or `client`.
     pub role: String,
-    /// `http/1.1` or `http/1.0`.
+    /// `http/1.1`, `http/1.0`, `h2` or `grpc`.
     pub protocol: String,
     /// `http` or `https`.
     pub scheme: String,

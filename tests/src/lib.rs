@@ -7,7 +7,7 @@
 //! - [`agent`], [`call`], [`metrics`]: the agent, its lines and its metrics.
 //! - [`access_log`], [`agreement`]: the server's own record, and the exact comparison.
 //! - [`nginx`], [`apache`], [`script`]: servers. [`certificate`]: their TLS identity.
-//! - [`curl`], [`wrk`], [`wire`]: clients.
+//! - [`curl`], [`wrk`], [`h2load`], [`wire`]: clients.
 //! - [`namespace`], [`container`]: places to put a server in.
 //! - [`prometheus`], [`bpf`]: what looks at the agent from outside.
 //!
@@ -22,6 +22,7 @@ pub mod call;
 pub mod certificate;
 pub mod container;
 pub mod curl;
+pub mod h2load;
 pub mod metrics;
 pub mod namespace;
 pub mod nginx;

@@ -23,6 +23,10 @@ pub struct Nginx {
     pub http: u16,
     /// Port of HTTPS, on 127.0.0.1 and `::1`.
     pub https: u16,
+    /// Port of HTTP/2 without TLS, on 127.0.0.1.
+    pub h2c: u16,
+    /// Port of HTTP/2 over TLS, on 127.0.0.1.
+    pub h2: u16,
     /// What it wrote down.
     pub log: AccessLog,
     running: Running,
@@ -40,12 +44,18 @@ impl Nginx {
     pub fn start_with(workers: u32, locations: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let certificate = Certificate::new()?;
-        let (http, https) = (port::free(), port::free());
+        let [http, https, h2c, h2] = [(); 4].map(|()| port::free());
         fs::create_dir(folder.path().join("root"))?;
         let file = folder.path().join("nginx.conf");
         fs::write(
             &file,
-            settings(folder.path(), &certificate, workers, http, https, locations),
+            settings(
+                folder.path(),
+                &certificate,
+                workers,
+                [http, https, h2c, h2],
+                locations,
+            ),
         )?;
         let program = prerequisites::program("nginx").context("no nginx")?;
         let running = Running::start(
@@ -63,6 +73,8 @@ impl Nginx {
         let mut nginx = Self {
             http,
             https,
+            h2c,
+            h2,
             log,
             running,
             folder,
@@ -126,8 +138,7 @@ fn settings(
     folder: &Path,
     certificate: &Certificate,
     workers: u32,
-    http: u16,
-    https: u16,
+    [http, https, h2c, h2]: [u16; 4],
     locations: &str,
 ) -> String {
     let folder = folder.display();
@@ -187,6 +198,8 @@ http {{
     {http_v6}
     listen 127.0.0.1:{https} ssl reuseport;
     {https_v6}
+    listen 127.0.0.1:{h2c} http2 reuseport;
+    listen 127.0.0.1:{h2} ssl http2 reuseport;
     ssl_certificate {chain};
     ssl_certificate_key {key};
     root {folder}/root;

@@ -9,6 +9,11 @@ use crate::running::run_ok;
 
 /// Loads a URL from one thread; returns the answers wrk received in full.
 pub fn wrk(url: &str, connections: usize, seconds: u64) -> Result<u64> {
+    wrk_with(&[], url, connections, seconds)
+}
+
+/// As [`wrk`], with more arguments.
+pub fn wrk_with(arguments: &[&str], url: &str, connections: usize, seconds: u64) -> Result<u64> {
     let printed = run_ok(
         Command::new("wrk")
             .args([
@@ -18,6 +23,7 @@ pub fn wrk(url: &str, connections: usize, seconds: u64) -> Result<u64> {
                 "-d",
                 &format!("{seconds}s"),
             ])
+            .args(arguments)
             .arg(url),
         Duration::from_secs(seconds + 15),
     )?;

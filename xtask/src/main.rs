@@ -15,6 +15,7 @@ mod step;
 mod test;
 mod tools;
 mod unsafe_code;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Command {
     Check(check::Arguments),
     Corpora(corpora::Arguments),
     Bench(bench::Arguments),
+    Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::main(&arguments),
         Command::Corpora(arguments) => corpora::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
+        Command::Vm(arguments) => vm::main(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,13 +20,15 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 11] = [
+const NEEDED: [Package; 13] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
     needed("python3", "python3"),
     needed("curl", "curl"),
     needed("wrk", "wrk"),
+    needed("h2load", "nghttp2-client"),
+    needed("nghttpd", "nghttp2-server"),
     needed("prometheus", "prometheus"),
     needed("promtool", "prometheus"),
     needed("bpftool", "bpftool"),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use observer::pipeline::{Output, Pipeline, PipelineSettings};
+use observer::protocol::h2::hpack::{Decoder, MAX_TABLE, Scratch};
 use observer::replay::replay;
 use observer::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
 
@@ -179,6 +180,74 @@ pub fn bytes(data: &[u8]) {
         &mut look,
     );
     finish(pipeline, now_ns);
+}
+
+/// HTTP/2: frames of any kind in both directions, with bytes missing here and there. The first
+/// byte says whether the connection was seen from its start.
+pub fn http2(data: &[u8]) {
+    let mut reader = Reader(data);
+    let mut pipeline = pipeline();
+    let conn = ConnId(1);
+    let mut offsets = [0u64; 2];
+    let mut now_ns = 0;
+    let mut push = |pipeline: &mut Pipeline, side: u8, bytes: &[u8], missing: u64| {
+        now_ns += 1;
+        let at = &mut offsets[usize::from(side & 1)];
+        let offset = *at + missing;
+        let len = bytes.len() as u64;
+        *at = offset + len;
+        let piece = Bytes {
+            conn,
+            time_ns: now_ns,
+            direction: direction(side),
+            offset,
+            len,
+            bytes,
+        };
+        pipeline.push(Input::Bytes(piece), &mut look);
+        assert!(pipeline.buffered_bytes() < MOST_KEPT);
+    };
+    let midway = reader.byte().unwrap_or_default() & 1;
+    if midway == 0 {
+        push(&mut pipeline, 0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0);
+    } else {
+        let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        push(&mut pipeline, 0, &ping, 9);
+        push(&mut pipeline, 1, &ping, 9);
+    }
+    while let (Some(kind), Some(flags), Some(stream)) =
+        (reader.byte(), reader.byte(), reader.byte())
+    {
+        let text = reader.text().unwrap_or_default();
+        // One in eight says another length than it has.
+        let excess = if kind >> 5 == 7 { flags } else { 0 };
+        let length = (text.len() as u32 + u32::from(excess)).to_be_bytes();
+        let head = [length[1], length[2], length[3], kind & 0x0f, flags & 0x2d];
+        let id = u32::from(stream >> 1).to_be_bytes();
+        let frame = [&head[..], &id, text].concat();
+        let missing = if kind >> 5 == 6 { u64::from(stream) } else { 0 };
+        push(&mut pipeline, stream, &frame, missing);
+    }
+    finish(pipeline, 1 << 40);
+}
+
+/// HPACK: blocks for one decoder, each with its length before it. The first byte says whether
+/// earlier blocks are missing.
+pub fn hpack(data: &[u8]) {
+    let mut reader = Reader(data);
+    let mut decoder = Decoder::new(reader.byte().unwrap_or_default() & 1 == 1);
+    let mut scratch = Scratch::default();
+    while let Some(block) = reader.text() {
+        let partial = decoder.is_partial();
+        let mut fields = 0;
+        let result = decoder.decode(block, &mut scratch, &mut |field| {
+            fields += 1;
+            assert!(partial || field.name.is_some() && field.value.is_some());
+        });
+        assert!(fields <= block.len());
+        assert!(result.is_ok() || decoder.is_partial());
+        assert!(decoder.memory() < 4 * MAX_TABLE);
+    }
 }
 
 /// A file of transcripts.

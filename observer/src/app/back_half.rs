@@ -6,7 +6,7 @@ use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, outcome};
+use crate::detect::{Detector, Finding, judge};
 use crate::export::{Jsonl, Style, Table};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -69,7 +69,7 @@ impl<W: Write> BackHalf<W> {
         } = self;
         *calls += 1;
         catalog.name(&mut call);
-        call.auth.outcome = outcome(call.auth.scheme, call.auth.challenged, call.status);
+        call.auth.outcome = judge(&call);
         usage.record(&call);
         recorder.call(&call);
         detector.push(&call, &mut |finding| findings.push(finding));

@@ -176,7 +176,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, controls: &mut Controls) 
             Position::Seq(until) => controls.skip(id, direction, until),
             Position::Offset(until) => controls.skip_plaintext(id, direction, until),
         },
-        Output::Verdict { verdict, .. } if verdict.is_http1() => {}
+        Output::Verdict { verdict, .. } if verdict.is_http() => {}
         Output::Verdict {
             conn: ConnId(id), ..
         } => {

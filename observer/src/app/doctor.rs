@@ -32,6 +32,7 @@ pub(super) fn run(json: bool) -> Exit {
             let mut probes = LibraryProbes::new(kernel, Libraries::default());
             probes.scan_all();
             report.probes = probes.kernel().probes().to_vec();
+            report.instructions = probes.kernel().programs();
             report.tls = probes.report();
         }
         Err(error) => report.kernel.push(Check {

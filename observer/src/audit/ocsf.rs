@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::record_head::{API_ACTIVITY, DETECTION_FINDING, RecordHead};
-use crate::call::{ApiCall, AuthOutcome, Role};
+use crate::call::{ApiCall, AuthOutcome, Protocol, Role};
 use crate::detect::{Finding, Severity};
 
 /// Version of the schema.
@@ -41,10 +41,14 @@ impl Ocsf {
             query,
             route,
             service,
+            operation,
             status,
+            grpc_status,
             duration_ns,
             request_bytes,
             response_bytes,
+            request_messages,
+            response_messages,
             client,
             server,
             process,
@@ -64,10 +68,10 @@ impl Ocsf {
             "DELETE" => 4,
             _ => 99,
         };
-        let status_id = match status {
-            Some(code) if *code < 400 => 1,
-            Some(_) => 2,
-            None => 0,
+        let status_id = match (status, grpc_status) {
+            (_, Some(1..)) | (Some(400..), _) => 2,
+            (Some(_), _) => 1,
+            (None, _) => 0,
         };
         self.start(&head);
         let _ = write!(
@@ -113,10 +117,11 @@ impl Ocsf {
         self.text(",\"http_request\":{\"http_method\":", method);
         self.text(
             ",\"version\":",
-            protocol
-                .as_str()
-                .strip_prefix("http/")
-                .unwrap_or(protocol.as_str()),
+            match protocol {
+                Protocol::Http10 => "1.0",
+                Protocol::Http11 => "1.1",
+                Protocol::Http2 | Protocol::Grpc => "2",
+            },
         );
         self.text(",\"url\":{\"scheme\":", scheme);
         self.optional(",\"hostname\":", host.as_deref());
@@ -132,8 +137,20 @@ impl Ocsf {
         }
         self.raw(",\"unmapped\":{\"role\":\"");
         self.raw(role.as_str());
+        self.raw("\",\"protocol\":\"");
+        self.raw(protocol.as_str());
         self.raw("\"");
         self.optional(",\"route\":", route.as_deref());
+        self.optional(",\"operation\":", operation.as_deref());
+        for (key, number) in [
+            ("grpc_status", grpc_status.map(u64::from)),
+            ("request_messages", *request_messages),
+            ("response_messages", *response_messages),
+        ] {
+            if let Some(number) = number {
+                let _ = write!(self.out, ",\"{key}\":{number}");
+            }
+        }
         self.optional(",\"conn\":", conn_label.as_deref());
         self.raw(",\"auth\":{\"scheme\":\"");
         self.raw(auth.scheme.as_str());

@@ -32,6 +32,10 @@ pub enum Protocol {
     Http10,
     /// HTTP/1.1 (RFC 9112).
     Http11,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+    /// gRPC over HTTP/2.
+    Grpc,
 }
 
 impl Protocol {
@@ -40,6 +44,8 @@ impl Protocol {
         match self {
             Self::Http10 => "http/1.0",
             Self::Http11 => "http/1.1",
+            Self::Http2 => "h2",
+            Self::Grpc => "grpc",
         }
     }
 }
@@ -65,6 +71,13 @@ pub enum Flag {
     LaxSyntax,
     /// The TLS object could not be bound to its socket, so addresses are unknown.
     Unbound,
+    /// The header block is longer, or in more pieces, than any honest sender needs.
+    HeaderFlood,
+    /// Fields refer to what was sent before the connection was observed: what they say, and
+    /// whether there is a credential among them, is not known.
+    UnknownFields,
+    /// An endpoint gave up on the call (RFC 9113 §6.4, §6.8).
+    Reset,
 }
 
 impl Flag {
@@ -80,6 +93,9 @@ impl Flag {
             Self::ConflictingLength => "conflicting_length",
             Self::LaxSyntax => "lax_syntax",
             Self::Unbound => "unbound",
+            Self::HeaderFlood => "header_flood",
+            Self::UnknownFields => "unknown_fields",
+            Self::Reset => "reset",
         }
     }
 }
@@ -187,11 +203,12 @@ pub struct ApiCall {
     pub protocol: Protocol,
     /// `http` or `https`.
     pub scheme: &'static str,
-    /// Request method, as sent.
+    /// Request method, as sent; empty if not known.
     pub method: String,
-    /// Authority asked for: absolute-form target, else `Host`.
+    /// Authority asked for: absolute-form target or `:authority`, else `Host`.
     pub host: Option<String>,
     /// Path of the target, as sent, without query. `*` and authority-form are kept as they are.
+    /// Empty if not known.
     pub path: String,
     /// Query with every value redacted, keys kept.
     pub query: Option<String>,
@@ -199,14 +216,22 @@ pub struct ApiCall {
     pub route: Option<Arc<str>>,
     /// Service name; filled in by `catalog`.
     pub service: Option<Arc<str>>,
+    /// Operation inside the URL: of gRPC, `package.Service/Method`.
+    pub operation: Option<String>,
     /// Status of the final response.
     pub status: Option<u16>,
+    /// `grpc-status`, from the trailers or from a response that has nothing else.
+    pub grpc_status: Option<u32>,
     /// First request byte to last response byte, nanoseconds.
     pub duration_ns: Option<u64>,
     /// Body bytes of the request after transfer decoding.
     pub request_bytes: u64,
     /// Body bytes of the response after transfer decoding.
     pub response_bytes: u64,
+    /// gRPC messages of the request, if this is gRPC and all were seen.
+    pub request_messages: Option<u64>,
+    /// gRPC messages of the response.
+    pub response_messages: Option<u64>,
     /// Who asked: address of the client end of the connection.
     pub client: Option<SocketAddr>,
     /// Who answered.

@@ -1,6 +1,7 @@
 //! Builds calls from messages.
 
 use super::credential::{RequestFields, challenges};
+use super::grpc;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Duplicate, OpenCall};
 use super::target::{self, Target};
@@ -78,9 +79,25 @@ impl Calls {
                 marks,
             }) => {
                 if let Some(open) = open.get(id) {
-                    open.call.status = Some(status);
+                    open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
+                    grpc::answered(&mut open.call, fields);
                     open.response.add(marks);
+                }
+            }
+            Message::Trailers { id, fields } => {
+                if let Some(open) = open.get(id) {
+                    grpc::answered(&mut open.call, fields);
+                }
+            }
+            Message::Messages {
+                id,
+                requests,
+                responses,
+            } => {
+                if let Some(open) = open.get(id) {
+                    open.call.request_messages = requests;
+                    open.call.response_messages = responses;
                 }
             }
             Message::ResponseEnd {
@@ -157,8 +174,10 @@ impl Calls {
             time_ns,
             direction,
             version,
+            grpc,
             method,
             target,
+            authority,
             fields,
             marks,
         } = *head;
@@ -174,7 +193,9 @@ impl Calls {
             text.to_owned()
         };
         let method = keep(target::bounded(method, target::MAX_METHOD));
-        let host = target.authority.or_else(|| host.and_then(target::host));
+        let host = target
+            .authority
+            .or_else(|| authority.or(host).and_then(target::host));
         let host = host.map(|host| keep(target::bounded(host, target::MAX_HOST)));
         let (path, cut) = target::path(target.path);
         truncated += u64::from(cut);
@@ -184,16 +205,22 @@ impl Calls {
             query
         });
         self.counts.truncated += truncated;
+        let protocol = match version {
+            0 => Protocol::Http10,
+            1 => Protocol::Http11,
+            _ if grpc => Protocol::Grpc,
+            _ => Protocol::Http2,
+        };
+        let operation = match protocol {
+            Protocol::Grpc => grpc::operation(&path),
+            _ => None,
+        };
         let call = ApiCall {
             time_unix_ns: time_ns.saturating_add_signed(self.clock_offset_ns),
             conn: conn.id,
             conn_label: None,
             role,
-            protocol: if version == 0 {
-                Protocol::Http10
-            } else {
-                Protocol::Http11
-            },
+            protocol,
             scheme: "http",
             method,
             host,
@@ -201,10 +228,14 @@ impl Calls {
             query,
             route: None,
             service: None,
+            operation,
             status: None,
+            grpc_status: None,
             duration_ns: None,
             request_bytes: 0,
             response_bytes: 0,
+            request_messages: None,
+            response_messages: None,
             client: None,
             server: None,
             process: None,
@@ -357,13 +388,19 @@ impl Calls {
                 Flag::ResponseCut,
                 response.has(Marks::CUT) || !ended && call.status.is_some(),
             ),
-            (Flag::NoResponse, call.status.is_none()),
+            (
+                Flag::NoResponse,
+                call.status.is_none() && !response.has(Marks::UNKNOWN),
+            ),
             (Flag::Gap, both(Marks::GAP)),
             (Flag::Joined, first_joined),
             (Flag::Upgrade, both(Marks::UPGRADE)),
             (Flag::ConflictingLength, both(Marks::CONFLICT)),
             (Flag::LaxSyntax, both(Marks::LAX)),
             (Flag::Unbound, tls.is_some() && flow.is_none()),
+            (Flag::HeaderFlood, both(Marks::FLOOD)),
+            (Flag::UnknownFields, both(Marks::UNKNOWN)),
+            (Flag::Reset, both(Marks::RESET)),
         ] {
             if set {
                 call.flags.push(flag);

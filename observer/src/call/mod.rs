@@ -21,6 +21,7 @@ mod api_call;
 mod calls;
 mod counts;
 mod credential;
+mod grpc;
 mod local_pairs;
 mod open_calls;
 mod target;

@@ -29,6 +29,7 @@ impl OpenCall {
             host,
             path,
             query,
+            operation,
             ..
         } = &self.call;
         size_of::<Self>()
@@ -36,6 +37,7 @@ impl OpenCall {
             + path.capacity()
             + host.as_ref().map_or(0, String::capacity)
             + query.as_ref().map_or(0, String::capacity)
+            + operation.as_ref().map_or(0, String::capacity)
     }
 }
 

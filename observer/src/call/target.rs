@@ -34,7 +34,8 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     pub(super) fn of(method: &str, target: &'a str) -> Self {
-        if method == "CONNECT" {
+        // Extended CONNECT (RFC 8441 §4) has a path.
+        if method == "CONNECT" && !target.starts_with('/') {
             let authority = without_user(target);
             return Self {
                 authority: Some(authority),

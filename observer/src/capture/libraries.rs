@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use observer_common::tls::LIBRARY_UNKNOWN;
+
 use crate::stream::Tls;
 
 /// Numbers given to library files when probes are attached. Shared by the thread that attaches
@@ -28,9 +30,12 @@ impl Libraries {
         u32::try_from(at).unwrap_or(u32::MAX)
     }
 
-    /// What a number means; an unknown one is a library without a name.
+    /// What a number means; an unknown one is a library without a name, unless there is only one.
     pub fn get(&self, number: u32) -> Arc<Tls> {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        if let (LIBRARY_UNKNOWN, [only]) = (number, names.as_slice()) {
+            return Arc::clone(only);
+        }
         usize::try_from(number)
             .ok()
             .and_then(|at| names.get(at).cloned())

@@ -152,6 +152,12 @@ impl Catalog {
         };
         call.service = Some(Arc::clone(&service.name));
 
+        if call.path.is_empty() {
+            // Not known, so no endpoint either.
+            counts.unmatched += 1;
+            call.route = Some(Arc::clone(unmatched));
+            return;
+        }
         let template = template(templates, call);
         let route = if let Some(known) = service.routes.get(&template) {
             Arc::clone(known)

@@ -29,6 +29,8 @@ pub struct DoctorReport {
     pub kernel: Vec<Check>,
     /// Every probe and what became of it.
     pub probes: Vec<ProbeStatus>,
+    /// Instructions that the verifier walked through, by program, where the kernel tells them.
+    pub instructions: Vec<(String, u32)>,
     /// Every process with a TLS library.
     pub tls: Vec<TlsAttachment>,
 }
@@ -51,6 +53,7 @@ impl DoctorReport {
         let Self {
             kernel,
             probes,
+            instructions: _,
             tls,
         } = self;
         let mut out = String::new();
@@ -69,7 +72,9 @@ impl DoctorReport {
         });
         section(&mut out, "Kernel and privileges", rows);
 
-        let rows = probes.iter().map(|probe| {
+        // Of probes that do the same work, the one that runs.
+        let here = |probe: &&ProbeStatus| !matches!(probe.outcome, ProbeOutcome::Replaced(_));
+        let rows = probes.iter().filter(here).map(|probe| {
             let (word, reason) = outcome(&probe.outcome);
             let mark = match (&probe.outcome, probe.required) {
                 (ProbeOutcome::Attached | ProbeOutcome::Loaded, _) => "ok",
@@ -112,6 +117,7 @@ impl DoctorReport {
         let Self {
             kernel,
             probes,
+            instructions,
             tls,
         } = self;
         let kernel: Vec<_> = kernel
@@ -131,9 +137,12 @@ impl DoctorReport {
                      outcome: became,
                  }| {
                     let (word, reason) = outcome(became);
+                    let count = instructions
+                        .iter()
+                        .find_map(|(program, count)| (program == name).then_some(count));
                     json!({
                         "name": name, "hook": hook, "purpose": purpose, "required": required,
-                        "outcome": word, "reason": reason,
+                        "outcome": word, "reason": reason, "instructions": count,
                     })
                 },
             )
@@ -169,6 +178,7 @@ fn outcome(outcome: &ProbeOutcome) -> (&'static str, Option<&str>) {
         ProbeOutcome::Loaded => ("loaded", None),
         ProbeOutcome::Failed(reason) => ("failed", Some(reason)),
         ProbeOutcome::NotTried(reason) => ("not tried", Some(reason)),
+        ProbeOutcome::Replaced(reason) => ("replaced", Some(reason)),
     }
 }
 
@@ -250,6 +260,7 @@ mod tests {
                     ProbeOutcome::NotTried("no kprobes".to_owned()),
                 ),
             ],
+            instructions: vec![("ingress".to_owned(), 1234)],
             tls: vec![TlsAttachment {
                 pid: 42,
                 process: "evil\u{1b}[2J".to_owned(),
@@ -298,6 +309,7 @@ The observer cannot capture on this host: see the lines marked !!
         assert_eq!(value["usable"], false);
         assert_eq!(value["kernel"][1]["remedy"], "run `sudo observer doctor`");
         assert_eq!(value["probes"][0]["outcome"], "attached");
+        assert_eq!(value["probes"][0]["instructions"], 1234);
         assert_eq!(value["probes"][1]["reason"], "no kprobes");
         assert_eq!(value["tls"][0]["attached"], false);
         assert_eq!(value["tls"][0]["process"], "evil\u{1b}[2J");

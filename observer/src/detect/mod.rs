@@ -10,4 +10,4 @@ mod outcome;
 
 pub use detector::{DetectCounts, DetectSettings, Detector};
 pub use finding::{Finding, RULES, Severity};
-pub use outcome::outcome;
+pub use outcome::judge;

@@ -1,6 +1,24 @@
 //! What an answer says of the credential that was sent, or was not.
 
-use crate::call::{AuthOutcome, AuthScheme};
+use crate::call::{ApiCall, AuthOutcome, AuthScheme, Flag};
+
+/// Reads the outcome of a call. A gRPC status, where there is one, says what the HTTP status
+/// does not (`UNAUTHENTICATED`, `PERMISSION_DENIED`). Where fields are not known, there may have
+/// been a credential.
+pub fn judge(call: &ApiCall) -> AuthOutcome {
+    let scheme = call.auth.scheme;
+    if scheme == AuthScheme::None && call.flags.contains(&Flag::UnknownFields) {
+        return AuthOutcome::Unknown;
+    }
+    let status = match call.grpc_status {
+        None | Some(0) => call.status,
+        Some(16) => Some(401),
+        Some(7) => Some(403),
+        // It ran and failed, or did not run: nothing of the credential.
+        Some(_) => Some(500),
+    };
+    outcome(scheme, call.auth.challenged, status)
+}
 
 /// Reads the outcome from the kind of credential sent, whether the answer carried
 /// `WWW-Authenticate` or `Proxy-Authenticate`, and its status (RFC 9110 §11, §15.5; RFC 6585 §4).
@@ -11,7 +29,7 @@ use crate::call::{AuthOutcome, AuthScheme};
 ///   middle of a handshake that succeeds, so it counts as a challenge.
 /// - A session cookie is not what `WWW-Authenticate` asks for, so that too is a challenge.
 /// - A redirect says nothing of the credential: it may lead to a login page as well as to the goal.
-pub fn outcome(scheme: AuthScheme, challenged: bool, status: Option<u16>) -> AuthOutcome {
+fn outcome(scheme: AuthScheme, challenged: bool, status: Option<u16>) -> AuthOutcome {
     let sent = scheme != AuthScheme::None;
     match status {
         None => AuthOutcome::Unknown,
@@ -34,8 +52,33 @@ pub fn outcome(scheme: AuthScheme, challenged: bool, status: Option<u16>) -> Aut
 
 #[cfg(test)]
 mod tests {
-    use super::outcome;
-    use crate::call::{AuthOutcome, AuthScheme};
+    use super::{judge, outcome};
+    use crate::call::{AuthOutcome, AuthScheme, Flag};
+    use crate::catalog::sample;
+
+    #[test]
+    fn a_grpc_status_says_more_than_the_200_around_it() {
+        let mut call = sample::call("POST", "/a.B/C", Some(200));
+        call.auth.scheme = AuthScheme::Bearer;
+        for (status, expected) in [
+            (None, AuthOutcome::Success),
+            (Some(0), AuthOutcome::Success),
+            (Some(16), AuthOutcome::Failed),
+            (Some(7), AuthOutcome::Denied),
+            (Some(5), AuthOutcome::Unknown),
+        ] {
+            call.grpc_status = status;
+            assert_eq!(judge(&call), expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn where_fields_are_unknown_so_is_the_outcome() {
+        let mut call = sample::call("GET", "/", Some(401));
+        assert_eq!(judge(&call), AuthOutcome::Challenge);
+        call.flags = vec![Flag::UnknownFields];
+        assert_eq!(judge(&call), AuthOutcome::Unknown);
+    }
 
     #[test]
     fn a_401_is_a_failure_only_if_a_credential_was_refused() {

@@ -76,10 +76,14 @@ fn push_call(out: &mut String, call: &ApiCall) {
         query,
         route,
         service,
+        operation,
         status,
+        grpc_status,
         duration_ns,
         request_bytes,
         response_bytes,
+        request_messages,
+        response_messages,
         client,
         server,
         process,
@@ -99,20 +103,30 @@ fn push_call(out: &mut String, call: &ApiCall) {
     text(out, "role", role.as_str());
     text(out, "protocol", protocol.as_str());
     text(out, "scheme", scheme);
-    text(out, "method", method);
+    optional(out, "method", known(method));
     optional(out, "host", host.as_deref());
-    text(out, "path", path);
+    optional(out, "path", known(path));
     optional(out, "query", query.as_deref());
     optional(out, "route", route.as_deref());
     optional(out, "service", service.as_deref());
+    optional(out, "operation", operation.as_deref());
     if let Some(status) = status {
         number(out, "status", u64::from(*status));
+    }
+    if let Some(status) = grpc_status {
+        number(out, "grpc_status", u64::from(*status));
     }
     if let Some(duration_ns) = duration_ns {
         milliseconds(out, "duration_ms", *duration_ns);
     }
     number(out, "request_bytes", *request_bytes);
     number(out, "response_bytes", *response_bytes);
+    if let Some(messages) = request_messages {
+        number(out, "request_messages", *messages);
+    }
+    if let Some(messages) = response_messages {
+        number(out, "response_messages", *messages);
+    }
     address(out, "client", client.as_ref());
     address(out, "server", server.as_ref());
     if let Some(process) = process.as_deref() {
@@ -179,6 +193,11 @@ fn push_finding(out: &mut String, finding: &Finding) {
     list(out, "routes", routes.iter().map(|route| &**route));
     text(out, "message", &finding.to_string());
     out.push_str("}\n");
+}
+
+/// What is empty is not known.
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn key(out: &mut String, key: &str) {
@@ -359,8 +378,8 @@ mod tests {
             let line = line(&call);
             prop_assert_eq!(line.matches('\n').count(), 1);
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-            prop_assert_eq!(value["method"].as_str(), Some(method.as_str()));
-            prop_assert_eq!(value["path"].as_str(), Some(path.as_str()));
+            prop_assert_eq!(value["method"].as_str().unwrap_or_default(), method.as_str());
+            prop_assert_eq!(value["path"].as_str().unwrap_or_default(), path.as_str());
             prop_assert_eq!(value["host"].as_str(), Some(host.as_str()));
         }
     }

@@ -233,14 +233,14 @@ impl<W: Write> Table<W> {
         pad(line, call.scheme, layout.scheme, false);
 
         cell.clear();
-        push_terminal(cell, &call.method);
+        push_terminal(cell, known(&call.method));
         pad(line, cell, layout.method, false);
 
         cell.clear();
         if call.role == Role::Client {
             push_terminal(cell, call.host.as_deref().unwrap_or_default());
         }
-        push_terminal(cell, &call.path);
+        push_terminal(cell, known(&call.path));
         if let Some(query) = &call.query {
             cell.push('?');
             push_terminal(cell, query);
@@ -299,7 +299,12 @@ fn status_colour(status: Option<u16>) -> &'static str {
     }
 }
 
-/// Authentication where there is something to say, then the flags.
+/// What is empty is not known.
+fn known(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+/// Authentication where there is something to say, a gRPC status, then the flags.
 fn push_notes(out: &mut String, call: &ApiCall) {
     let outcome = call.auth.outcome;
     if call.auth.scheme != AuthScheme::None {
@@ -311,6 +316,10 @@ fn push_notes(out: &mut String, call: &ApiCall) {
         );
     } else if !matches!(outcome, AuthOutcome::None | AuthOutcome::Unknown) {
         let _ = write!(out, "auth:{}", outcome.as_str());
+    }
+    if let Some(status @ 1..) = call.grpc_status {
+        let separator = if out.is_empty() { "" } else { " " };
+        let _ = write!(out, "{separator}grpc:{status}");
     }
     for flag in &call.flags {
         if !out.is_empty() {

@@ -24,6 +24,9 @@ pub enum KernelError {
         "cannot read /sys/kernel/btf/vmlinux: {0}; the kernel must be built with CONFIG_DEBUG_INFO_BTF=y"
     )]
     Btf(#[source] aya::BtfError),
+    /// The type information does not hold together.
+    #[error("/sys/kernel/btf/vmlinux {0}")]
+    Types(#[source] super::btf::BtfFault),
     /// The object could not be loaded.
     #[error("cannot load the kernel half: {}", chain(.0))]
     Load(#[source] Box<aya::EbpfError>),

@@ -7,11 +7,12 @@ use aya::maps::{Map, MapData, SkStorage};
 use aya::{Btf, Ebpf, EbpfLoader};
 use observer_common::conn::ConnState;
 
+use super::btf::KernelTypes;
 use super::cgroup::CgroupRoot;
 use super::control::Controls;
 use super::error::KernelError;
 use super::ledger::LedgerReader;
-use super::probes::{PROBES, start};
+use super::probes::{PROBES, settle, start};
 use super::ring::Ring;
 use super::status::{ProbeOutcome, ProbeStatus};
 
@@ -29,6 +30,31 @@ pub struct KernelSettings {
     pub ring_bytes: u32,
     /// Deliver both ends of connections between two programs of this host.
     pub both_sides: bool,
+}
+
+/// Places in the kernel's structures that programs need; all ones where this kernel has none, and
+/// the program that needs it then does nothing.
+#[derive(Clone, Copy, Debug)]
+struct Offsets {
+    socket_sk: u32,
+    sock_cookie: u32,
+}
+
+impl Offsets {
+    fn of_this_kernel() -> Self {
+        let types = KernelTypes::of_this_kernel();
+        if let Err(error) = &types {
+            tracing::warn!(%error, "the kernel's types cannot be read");
+        }
+        let offset = |structure, path: &[&str]| {
+            let types = types.as_ref().ok()?;
+            types.offset(structure, path)
+        };
+        Self {
+            socket_sk: offset("socket", &["sk"]).unwrap_or(u32::MAX),
+            sock_cookie: offset("sock", &["__sk_common", "skc_cookie"]).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// The loaded kernel half. Dropping it detaches and unloads everything.
@@ -103,12 +129,18 @@ impl Kernel {
         let own_tgid = std::process::id();
         let wake_bytes = u64::from(ring_bytes) / WAKE_DIVISOR;
         let both_sides = u8::from(both_sides);
+        let Offsets {
+            socket_sk,
+            sock_cookie,
+        } = Offsets::of_this_kernel();
         let mut ebpf = EbpfLoader::new()
             .btf(&btf)
             .map_max_entries("EVENTS", ring_bytes)
             .override_global("OWN_TGID", &own_tgid, true)
             .override_global("WAKE_BYTES", &wake_bytes, true)
             .override_global("BOTH_SIDES", &both_sides, true)
+            .override_global("SOCKET_SK", &socket_sk, true)
+            .override_global("SOCK_COOKIE", &sock_cookie, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
@@ -133,10 +165,12 @@ impl Kernel {
     fn attach(&mut self) -> Result<(), KernelError> {
         let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
         let cgroup = self.cgroup.open()?;
-        self.probes = PROBES
-            .iter()
-            .map(|probe| start(probe, &mut self.ebpf, &btf, &cgroup))
-            .collect();
+        self.probes.clear();
+        for probe in &PROBES {
+            let status = start(probe, &self.probes, &mut self.ebpf, &btf, &cgroup);
+            self.probes.push(status);
+        }
+        settle(&mut self.probes);
         for probe in &self.probes {
             if let (true, ProbeOutcome::Failed(reason)) = (probe.required, &probe.outcome) {
                 return Err(KernelError::Required {
@@ -173,19 +207,21 @@ impl Kernel {
             })
     }
 
-    /// Number and verified instructions of each loaded program, for tests and `doctor`.
-    pub fn programs(&self) -> Vec<(String, Option<u32>)> {
-        let mut programs: Vec<_> = self
-            .ebpf
-            .programs()
-            .map(|(name, program)| {
-                let count = program
-                    .info()
-                    .ok()
-                    .and_then(|info| info.verified_instruction_count());
-                (name.to_owned(), count)
-            })
-            .collect();
+    /// Whether TLS probes carry a cookie (5.15 and newer).
+    pub(super) fn cookies(&self) -> bool {
+        self.probes
+            .iter()
+            .any(|probe| probe.name == "tls_enter" && matches!(probe.outcome, ProbeOutcome::Loaded))
+    }
+
+    /// Instructions that the verifier walked through for each loaded program; told by 5.16 and
+    /// newer.
+    pub fn programs(&self) -> Vec<(String, u32)> {
+        let counts = self.ebpf.programs().filter_map(|(name, program)| {
+            let count = program.info().ok()?.verified_instruction_count()?;
+            Some((name.to_owned(), count))
+        });
+        let mut programs: Vec<_> = counts.collect();
         programs.sort();
         programs
     }

@@ -5,6 +5,7 @@
 //! nothing: all of it is gone when the agent is, however it ended.
 
 mod allow_list;
+mod btf;
 mod cgroup;
 mod clock;
 mod control;

@@ -142,7 +142,7 @@ pub fn preflight() -> Vec<Check> {
             found: lockdown.clone().unwrap_or_else(|| "none".to_owned()),
             ok: lockdown.as_deref() != Some("confidentiality"),
             optional: true,
-            remedy: "confidentiality mode forbids reading memory from probes: plaintext HTTP is seen, TLS and process names are not; boot with lockdown=integrity or none to see them"
+            remedy: "confidentiality mode forbids reading memory from probes: plaintext HTTP is seen with its process, the content of TLS is not; boot with lockdown=integrity or none to see it"
                 .to_owned(),
         },
     ]

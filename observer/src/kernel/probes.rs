@@ -1,8 +1,8 @@
 //! The probe table: every program of the kernel half, what it hooks and whether the agent can do
 //! without it. Loading is tried, never decided by a version number.
 //!
-//! Socket-function probes (fentry, kprobe) are the other rung of the ladder and will be rows of
-//! this table; the packets rung below needs neither.
+//! Where a probe needs what older kernels lack, the rows after it do its work another way, each
+//! tried only if the one before failed.
 
 use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program};
 use aya::{Btf, Ebpf};
@@ -17,6 +17,8 @@ pub(super) enum Hook {
     Cgroup(CgroupSkbAttachType),
     /// A BTF-typed tracepoint of this name.
     Tracepoint(&'static str),
+    /// The end of a kernel function of this name.
+    FunctionExit(&'static str),
     /// Attached later, to each TLS library found.
     Library,
 }
@@ -29,16 +31,27 @@ pub(super) struct Probe {
     pub(super) purpose: &'static str,
     pub(super) hook: Hook,
     pub(super) required: bool,
+    /// It does the work of this one, and is tried only if that one fails.
+    pub(super) instead_of: Option<&'static str>,
 }
 
-/// In load order: what others rely on comes first.
-pub(super) const PROBES: [Probe; 9] = [
+/// In load order: what others rely on comes first, and a probe before what may replace it.
+pub(super) const PROBES: [Probe; 24] = [
     Probe {
         name: "socket_state",
         hook_name: "tp_btf/inet_sock_set_state",
         purpose: "end of connections",
         hook: Hook::Tracepoint("inet_sock_set_state"),
         required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "socket_state_by_cookie",
+        hook_name: "tp_btf/inet_sock_set_state",
+        purpose: "end of connections",
+        hook: Hook::Tracepoint("inet_sock_set_state"),
+        required: false,
+        instead_of: Some("socket_state"),
     },
     Probe {
         name: "socket_sent",
@@ -46,6 +59,39 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "process and thread that send; binds TLS objects to sockets",
         hook: Hook::Tracepoint("sock_send_length"),
         required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "inet_sent",
+        hook_name: "fexit/inet_sendmsg",
+        purpose: "process and thread that send; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet_sendmsg"),
+        required: false,
+        instead_of: Some("socket_sent"),
+    },
+    Probe {
+        name: "inet_sent_by_cookie",
+        hook_name: "fexit/inet_sendmsg",
+        purpose: "process and thread that send; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet_sendmsg"),
+        required: false,
+        instead_of: Some("inet_sent"),
+    },
+    Probe {
+        name: "inet6_sent",
+        hook_name: "fexit/inet6_sendmsg",
+        purpose: "process and thread that send; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet6_sendmsg"),
+        required: false,
+        instead_of: Some("socket_sent"),
+    },
+    Probe {
+        name: "inet6_sent_by_cookie",
+        hook_name: "fexit/inet6_sendmsg",
+        purpose: "process and thread that send; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet6_sendmsg"),
+        required: false,
+        instead_of: Some("inet6_sent"),
     },
     Probe {
         name: "socket_received",
@@ -53,6 +99,39 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "process and thread that receive; binds TLS objects to sockets",
         hook: Hook::Tracepoint("sock_recv_length"),
         required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "inet_received",
+        hook_name: "fexit/inet_recvmsg",
+        purpose: "process and thread that receive; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet_recvmsg"),
+        required: false,
+        instead_of: Some("socket_received"),
+    },
+    Probe {
+        name: "inet_received_by_cookie",
+        hook_name: "fexit/inet_recvmsg",
+        purpose: "process and thread that receive; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet_recvmsg"),
+        required: false,
+        instead_of: Some("inet_received"),
+    },
+    Probe {
+        name: "inet6_received",
+        hook_name: "fexit/inet6_recvmsg",
+        purpose: "process and thread that receive; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet6_recvmsg"),
+        required: false,
+        instead_of: Some("socket_received"),
+    },
+    Probe {
+        name: "inet6_received_by_cookie",
+        hook_name: "fexit/inet6_recvmsg",
+        purpose: "process and thread that receive; binds TLS objects to sockets",
+        hook: Hook::FunctionExit("inet6_recvmsg"),
+        required: false,
+        instead_of: Some("inet6_received"),
     },
     Probe {
         name: "packets_in",
@@ -60,6 +139,7 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "payload that comes in",
         hook: Hook::Cgroup(CgroupSkbAttachType::Ingress),
         required: true,
+        instead_of: None,
     },
     Probe {
         name: "packets_out",
@@ -67,6 +147,7 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "payload that goes out",
         hook: Hook::Cgroup(CgroupSkbAttachType::Egress),
         required: true,
+        instead_of: None,
     },
     Probe {
         name: "tls_enter",
@@ -74,6 +155,55 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "arguments of TLS reads and writes",
         hook: Hook::Library,
         required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_enter_in_result",
+        hook_name: "uprobe",
+        purpose: "arguments of TLS reads",
+        hook: Hook::Library,
+        required: false,
+        instead_of: Some("tls_enter"),
+    },
+    Probe {
+        name: "tls_enter_in_4th",
+        hook_name: "uprobe",
+        purpose: "arguments of TLS reads",
+        hook: Hook::Library,
+        required: false,
+        instead_of: Some("tls_enter"),
+    },
+    Probe {
+        name: "tls_enter_in_5th",
+        hook_name: "uprobe",
+        purpose: "arguments of TLS reads",
+        hook: Hook::Library,
+        required: false,
+        instead_of: Some("tls_enter"),
+    },
+    Probe {
+        name: "tls_enter_out_result",
+        hook_name: "uprobe",
+        purpose: "arguments of TLS writes",
+        hook: Hook::Library,
+        required: false,
+        instead_of: Some("tls_enter"),
+    },
+    Probe {
+        name: "tls_enter_out_4th",
+        hook_name: "uprobe",
+        purpose: "arguments of TLS writes",
+        hook: Hook::Library,
+        required: false,
+        instead_of: Some("tls_enter"),
+    },
+    Probe {
+        name: "tls_enter_out_5th",
+        hook_name: "uprobe",
+        purpose: "arguments of TLS writes",
+        hook: Hook::Library,
+        required: false,
+        instead_of: Some("tls_enter"),
     },
     Probe {
         name: "tls_return",
@@ -81,6 +211,7 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "plaintext, at a branch that holds the result",
         hook: Hook::Library,
         required: false,
+        instead_of: None,
     },
     Probe {
         name: "tls_call_return",
@@ -88,6 +219,7 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "plaintext, where there is no such branch",
         hook: Hook::Library,
         required: false,
+        instead_of: None,
     },
     Probe {
         name: "tls_free",
@@ -95,12 +227,15 @@ pub(super) const PROBES: [Probe; 9] = [
         purpose: "end of TLS objects",
         hook: Hook::Library,
         required: false,
+        instead_of: None,
     },
 ];
 
-/// Loads one program, and attaches it unless it waits for a library.
+/// Loads one program, and attaches it unless it waits for a library. `before` is what became of
+/// the rows above it.
 pub(super) fn start(
     probe: &Probe,
+    before: &[ProbeStatus],
     ebpf: &mut Ebpf,
     btf: &Btf,
     cgroup: &std::fs::File,
@@ -111,10 +246,20 @@ pub(super) fn start(
         purpose,
         hook,
         required,
+        instead_of,
     } = *probe;
-    let outcome = match try_start(name, hook, ebpf, btf, cgroup) {
-        Ok(outcome) => outcome,
-        Err(reason) => ProbeOutcome::Failed(reason),
+    let first = instead_of.and_then(|first| before.iter().find(|status| status.name == first));
+    let outcome = match first {
+        Some(first) if !matches!(first.outcome, ProbeOutcome::Failed(_)) => {
+            ProbeOutcome::Replaced(match &first.outcome {
+                ProbeOutcome::Replaced(why) => why.clone(),
+                _ => format!("{} runs", first.name),
+            })
+        }
+        _ => match try_start(name, hook, ebpf, btf, cgroup) {
+            Ok(outcome) => outcome,
+            Err(reason) => ProbeOutcome::Failed(reason),
+        },
     };
     ProbeStatus {
         name,
@@ -122,6 +267,32 @@ pub(super) fn start(
         purpose,
         required,
         outcome,
+    }
+}
+
+/// A probe that failed and has another that does its work is no loss.
+pub(super) fn settle(probes: &mut [ProbeStatus]) {
+    // From the end: the last of a row of replacements may stand for all before it.
+    for probe in PROBES.iter().rev() {
+        let Some(first) = probe.instead_of else {
+            continue;
+        };
+        let outcome = probes.iter().find(|status| status.name == probe.name);
+        let by = match outcome.map(|status| &status.outcome) {
+            Some(ProbeOutcome::Attached | ProbeOutcome::Loaded) => {
+                format!("{} runs instead", probe.name)
+            }
+            Some(ProbeOutcome::Replaced(why)) => {
+                let by = why.split(": ").next().unwrap_or_default();
+                by.to_owned()
+            }
+            _ => continue,
+        };
+        if let Some(first) = probes.iter_mut().find(|status| status.name == first)
+            && let ProbeOutcome::Failed(reason) = &first.outcome
+        {
+            first.outcome = ProbeOutcome::Replaced(format!("{by}: {reason}"));
+        }
     }
 }
 
@@ -149,6 +320,11 @@ fn try_start(
             program
                 .load(tracepoint, btf)
                 .map_err(|error| text(&error))?;
+            program.attach().map_err(|error| text(&error))?;
+            Ok(ProbeOutcome::Attached)
+        }
+        (Program::FExit(program), Hook::FunctionExit(function)) => {
+            program.load(function, btf).map_err(|error| text(&error))?;
             program.attach().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Attached)
         }
@@ -180,6 +356,51 @@ fn explain(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn status(name: &'static str, outcome: ProbeOutcome) -> ProbeStatus {
+        ProbeStatus {
+            name,
+            hook: "",
+            purpose: "",
+            required: false,
+            outcome,
+        }
+    }
+
+    #[test]
+    fn a_probe_comes_after_the_one_it_may_replace() {
+        for (at, probe) in PROBES.iter().enumerate() {
+            if let Some(first) = probe.instead_of {
+                let before = PROBES.get(..at).unwrap();
+                assert!(before.iter().any(|row| row.name == first), "{}", probe.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_with_a_replacement_is_no_loss_and_keeps_its_reason() {
+        let failed = |reason: &str| ProbeOutcome::Failed(reason.to_owned());
+        let mut probes = [
+            status("socket_sent", failed("no tracepoint")),
+            status("inet_sent", failed("no storage")),
+            status("inet_sent_by_cookie", ProbeOutcome::Attached),
+            status("socket_received", failed("no tracepoint")),
+            status("inet_received", failed("no function")),
+        ];
+        settle(&mut probes);
+        let outcomes = probes.map(|probe| probe.outcome);
+        let replaced = |why: &str| ProbeOutcome::Replaced(why.to_owned());
+        assert_eq!(
+            outcomes,
+            [
+                replaced("inet_sent_by_cookie runs instead: no tracepoint"),
+                replaced("inet_sent_by_cookie runs instead: no storage"),
+                ProbeOutcome::Attached,
+                failed("no tracepoint"),
+                failed("no function"),
+            ]
+        );
+    }
 
     #[test]
     fn a_verifier_log_is_cut_to_its_end() {

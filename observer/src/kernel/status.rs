@@ -11,6 +11,8 @@ pub enum ProbeOutcome {
     Failed(String),
     /// It was not tried, and why.
     NotTried(String),
+    /// It does not run because another probe does its work: which, and why that one.
+    Replaced(String),
 }
 
 /// One row of the probe table.

@@ -34,12 +34,13 @@ impl Kernel {
         let mut attached = AttachedLibrary { links: Vec::new() };
         // Returns first: a call that is seen to enter is then sure to be seen to return.
         let points = plan.points.iter().rev();
+        let cookies = self.cookies();
         for point in points {
-            let name = program_name(point.site);
+            let name = program_name(point, cookies);
             let link = self.uprobe(name).and_then(|program| {
                 let attach = UProbeAttachPoint {
                     location: UProbeAttachLocation::AbsoluteOffset(point.file_offset),
-                    cookie: Some(cookie(point, number).0),
+                    cookie: cookies.then(|| cookie(point, number).0),
                 };
                 program
                     .attach([attach], &target, UProbeScope::AllProcesses)
@@ -79,9 +80,21 @@ impl Kernel {
     }
 }
 
-const fn program_name(site: Site) -> &'static str {
-    match site {
-        Site::Entry => "tls_enter",
+/// Without cookies, the program itself says what the probe's would.
+const fn program_name(point: &ProbePoint, cookies: bool) -> &'static str {
+    match point.site {
+        Site::Entry if cookies => "tls_enter",
+        Site::Entry => match &point.call {
+            Some(call) => match (call.direction, call.count) {
+                (TlsDirection::Inbound, CountIn::ReturnValue) => "tls_enter_in_result",
+                (TlsDirection::Inbound, CountIn::PointerIn4th) => "tls_enter_in_4th",
+                (TlsDirection::Inbound, CountIn::PointerIn5th) => "tls_enter_in_5th",
+                (TlsDirection::Outbound, CountIn::ReturnValue) => "tls_enter_out_result",
+                (TlsDirection::Outbound, CountIn::PointerIn4th) => "tls_enter_out_4th",
+                (TlsDirection::Outbound, CountIn::PointerIn5th) => "tls_enter_out_5th",
+            },
+            None => "tls_enter",
+        },
         Site::Return => "tls_return",
         Site::CallReturn => "tls_call_return",
         Site::Free => "tls_free",

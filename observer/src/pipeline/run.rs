@@ -155,14 +155,14 @@ impl Pipeline {
     }
 
     /// Memory that captured traffic takes now, besides the fixed state of connections, bytes:
-    /// segments held back, incomplete heads, calls under way.
+    /// segments held back, incomplete heads, HTTP/2 connections, calls under way.
     pub fn buffered_bytes(&self) -> usize {
         let Shared {
             stream,
             protocol,
             calls,
         } = &self.shared;
-        stream.held_bytes + protocol.head_bytes + calls.open_bytes()
+        stream.held_bytes + protocol.head_bytes + protocol.h2_bytes + calls.open_bytes()
     }
 
     fn learn(&mut self, id: ConnId, out: &mut impl FnMut(Output), tell: impl FnOnce(&mut Conn)) {

@@ -3,5 +3,6 @@
 mod exchanges;
 mod gaps;
 mod hostile;
+mod http2;
 mod segments;
 mod support;

@@ -13,7 +13,7 @@ counts! {
         interim_responses,
         /// Connections that turned out to speak HTTP/1.
         http1,
-        /// Connections that speak HTTP/2, which is not supported.
+        /// Connections that turned out to speak HTTP/2.
         http2,
         /// Connections that are TLS.
         tls,
@@ -23,7 +23,7 @@ counts! {
         upgraded,
         /// Bytes after an Upgrade or CONNECT.
         tunnel_bytes,
-        /// Bytes of connections that do not speak HTTP/1.
+        /// Bytes of connections that do not speak HTTP.
         ignored_bytes,
         /// Heads that do not follow the grammar.
         invalid_heads,
@@ -55,5 +55,21 @@ counts! {
         searched_bytes,
         /// Requests to leave bytes of a body out of the capture.
         skip_requests,
+        /// HTTP/2 frames read.
+        frames,
+        /// HTTP/2 frames that break the rules of their type or of their place.
+        invalid_frames,
+        /// HTTP/2 header blocks that do not follow the grammar of HPACK.
+        invalid_header_blocks,
+        /// Fields that refer to HPACK table entries which were not seen.
+        unknown_fields,
+        /// HPACK tables forgotten because those of all connections took too much memory.
+        tables_over_budget,
+        /// HTTP/2 header blocks longer, or in more pieces, than any honest sender needs.
+        continuation_floods,
+        /// HTTP/2 streams reset by an endpoint.
+        resets,
+        /// Responses that an HTTP/2 server promised without being asked.
+        push_promises,
     }
 }

@@ -261,8 +261,10 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             time_ns,
             direction,
             version,
+            grpc: false,
             method,
             target,
+            authority: None,
             fields,
             marks,
         }));
@@ -316,7 +318,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         match side.id {
             Some(id) => out(Message::Response(ResponseHead {
                 id,
-                status,
+                status: Some(status),
                 fields,
                 marks,
             })),

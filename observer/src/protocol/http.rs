@@ -1,6 +1,8 @@
 //! One connection: what it speaks, and which of its directions asks.
 
-use super::opening::{Opening, opening, skip_empty_lines};
+use super::h2::hpack::Scratch;
+use super::h2::{Connection, FieldList, starts_frame};
+use super::opening::{Opening, first_bytes, opening, skip_empty_lines};
 use super::pairing::Pairing;
 use super::reading::{Reader, Role};
 use super::side::{Side, State};
@@ -11,6 +13,10 @@ use crate::stream::{Chunk, Direction, Piece, add};
 /// bytes: enough for 64 heads as large as can be, or for 16,000 of usual size that all stop in
 /// the middle.
 pub const HEAD_LIMIT: usize = 16 << 20;
+
+/// Memory that HTTP/2 connections may take together, bytes: 8,000 whose tables are both full at
+/// the size that nobody raised.
+pub const H2_LIMIT: usize = 64 << 20;
 
 /// Bytes of one direction that are searched for a first message on a connection joined midway,
 /// which may be inside a large body.
@@ -25,8 +31,15 @@ pub struct ProtocolShared {
     pub head_bytes: usize,
     /// Bound of `head_bytes`.
     pub head_limit: usize,
+    /// Memory of HTTP/2 connections in use, most of it HPACK tables, bytes.
+    pub h2_bytes: usize,
+    /// Bound of `h2_bytes`.
+    pub h2_limit: usize,
     /// The source can leave out bytes that are not needed.
     pub skip_bodies: bool,
+    /// The fields of the header block at hand.
+    pub(super) fields: FieldList,
+    pub(super) scratch: Scratch,
 }
 
 impl Default for ProtocolShared {
@@ -35,7 +48,11 @@ impl Default for ProtocolShared {
             counts: ProtocolCounts::default(),
             head_bytes: 0,
             head_limit: HEAD_LIMIT,
+            h2_bytes: 0,
+            h2_limit: H2_LIMIT,
             skip_bodies: true,
+            fields: FieldList::default(),
+            scratch: Scratch::default(),
         }
     }
 }
@@ -43,6 +60,10 @@ impl Default for ProtocolShared {
 impl ProtocolShared {
     pub(super) fn account(&mut self, before: usize, after: usize) {
         self.head_bytes = self.head_bytes.saturating_sub(before).saturating_add(after);
+    }
+
+    pub(super) fn account_h2(&mut self, before: usize, after: usize) {
+        self.h2_bytes = self.h2_bytes.saturating_sub(before).saturating_add(after);
     }
 }
 
@@ -53,13 +74,15 @@ enum Mode {
     Opening,
     /// HTTP/1.
     Http1,
+    /// HTTP/2.
+    Http2,
     /// It was HTTP/1.
     Tunnel,
-    /// Not HTTP/1.
+    /// Not HTTP.
     Ignored,
 }
 
-/// HTTP/1 on one connection.
+/// HTTP on one connection.
 #[derive(Debug, Default)]
 pub struct Http {
     inbound: Side,
@@ -72,6 +95,8 @@ pub struct Http {
     /// The first bytes were not seen, so what comes first may be the middle of something.
     midway: bool,
     pairing: Pairing,
+    /// Once it is HTTP/2.
+    h2: Option<Box<Connection>>,
     /// Memory of `pairing` that the shared sum has.
     accounted: usize,
     active_ns: u64,
@@ -95,12 +120,18 @@ impl Http {
 
     /// The direction in which requests go, once known.
     pub fn requests(&self) -> Option<Direction> {
-        self.requests
+        match &self.h2 {
+            Some(h2) => h2.requests(),
+            None => self.requests,
+        }
     }
 
     /// A response that starts in this direction now may answer a request that waits, in the
     /// other direction, for bytes before it: those will not come, since it has been answered.
     pub fn needs_other(&self, direction: Direction) -> bool {
+        if let Some(h2) = &self.h2 {
+            return h2.needs_other(direction);
+        }
         let side = match direction {
             Direction::Inbound => &self.inbound,
             Direction::Outbound => &self.outbound,
@@ -145,7 +176,7 @@ impl Http {
                     return None;
                 }
             }
-            Mode::Http1 => {}
+            Mode::Http1 | Mode::Http2 => {}
             Mode::Tunnel => {
                 add(&mut shared.counts.tunnel_bytes, moved);
                 return None;
@@ -154,6 +185,9 @@ impl Http {
                 add(&mut shared.counts.ignored_bytes, moved);
                 return None;
             }
+        }
+        if let Some(h2) = &mut self.h2 {
+            return h2.push(direction, time_ns, at, piece, shared, out);
         }
         let (mut reader, confirmed) = self.reader(direction, time_ns, quiet_since_ns, shared, out);
         match piece {
@@ -249,9 +283,9 @@ impl Http {
         let mut seen = if side.head.is_empty() {
             side.start_ns = time_ns;
             side.quiet_since_ns = quiet_since_ns;
-            opening(bytes, midway)
+            first_bytes(bytes, midway)
         } else {
-            opening(&[&side.head, bytes].concat(), midway)
+            first_bytes(&[&side.head, bytes].concat(), midway)
         };
         if seen == Opening::Other && midway && !side.head.is_empty() {
             side.drop_head(shared);
@@ -282,13 +316,46 @@ impl Http {
                 self.mode = Mode::Http1;
                 true
             }
-            Opening::Http2 => self.ignore(Verdict::Http2, shared, out),
+            Opening::Http2 => {
+                let h2 = Connection::from_start(direction, 0);
+                self.begin_h2(h2, direction, time_ns, shared, out)
+            }
+            Opening::Http2Server => {
+                let h2 = Connection::from_start(opposite(direction), 0);
+                self.begin_h2(h2, direction, time_ns, shared, out)
+            }
+            Opening::Other if midway && starts_frame(bytes) => {
+                self.begin_h2(Connection::joined(), direction, time_ns, shared, out)
+            }
             Opening::Tls => self.ignore(Verdict::Tls, shared, out),
             Opening::Other => {
                 self.doubt(direction, bytes.len() as u64, shared, out);
                 false
             }
         }
+    }
+
+    /// From here on it is HTTP/2; `true`, for what opens a connection.
+    fn begin_h2(
+        &mut self,
+        mut h2: Connection,
+        direction: Direction,
+        time_ns: u64,
+        shared: &mut ProtocolShared,
+        out: &mut impl FnMut(Message<'_>),
+    ) -> bool {
+        shared.counts.http2 += 1;
+        out(Message::Verdict(Verdict::Http2));
+        self.mode = Mode::Http2;
+        for (other, late) in [(opposite(direction), true), (direction, false)] {
+            let first = self.side(other).take_head(shared);
+            // Of a connection joined midway, what did not show a frame is no start of one.
+            if !first.is_empty() && !(late && self.midway) {
+                let _ = h2.push(other, time_ns, 0, Piece::Data(&first), shared, out);
+            }
+        }
+        self.h2 = Some(Box::new(h2));
+        true
     }
 
     /// What came is not HTTP/1, unless it is the middle of something.
@@ -322,7 +389,6 @@ impl Http {
         self.mode = Mode::Ignored;
         self.drop_heads(shared);
         match verdict {
-            Verdict::Http2 => shared.counts.http2 += 1,
             Verdict::Tls => shared.counts.tls += 1,
             _ => shared.counts.not_http += 1,
         }
@@ -338,6 +404,9 @@ impl Http {
     /// The connection is gone and both directions have ended: tells which requests will have no
     /// response, and frees what was kept.
     pub fn close(&mut self, shared: &mut ProtocolShared, out: &mut impl FnMut(Message<'_>)) {
+        if let Some(mut h2) = self.h2.take() {
+            h2.close(shared, out);
+        }
         self.drop_heads(shared);
         shared.account(std::mem::take(&mut self.accounted), 0);
         let lost = self.pairing.uncertain();
@@ -348,5 +417,12 @@ impl Http {
                 request_body_so_far: None,
             });
         });
+    }
+}
+
+const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Inbound => Direction::Outbound,
+        Direction::Outbound => Direction::Inbound,
     }
 }

@@ -17,6 +17,12 @@ impl Marks {
     pub const CONFLICT: Self = Self(8);
     /// It takes the connection out of HTTP.
     pub const UPGRADE: Self = Self(16);
+    /// Its header block is longer, or in more pieces, than any honest sender needs.
+    pub const FLOOD: Self = Self(32);
+    /// Some of its fields refer to what was sent before the connection was observed.
+    pub const UNKNOWN: Self = Self(64);
+    /// An endpoint gave up on it (RFC 9113 §6.4, §6.8).
+    pub const RESET: Self = Self(128);
 
     /// Adds oddities.
     pub const fn add(&mut self, other: Self) {

@@ -14,12 +14,16 @@ pub struct RequestHead<'a> {
     pub time_ns: u64,
     /// Which way it went.
     pub direction: Direction,
-    /// Minor version: 0 or 1.
+    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2.
     pub version: u8,
-    /// Method as sent.
+    /// Its content is that of gRPC over HTTP/2.
+    pub grpc: bool,
+    /// Method as sent; empty if it is not known.
     pub method: &'a str,
-    /// Target as sent (RFC 9112 §3.2).
+    /// Target as sent (RFC 9112 §3.2, RFC 9113 §8.3.1); empty if it is not known.
     pub target: &'a str,
+    /// `:authority` (RFC 9113 §8.3.1).
+    pub authority: Option<&'a [u8]>,
     /// Fields, in order.
     pub fields: &'a [Header<'a>],
     /// What was odd about the head.
@@ -31,8 +35,8 @@ pub struct RequestHead<'a> {
 pub struct ResponseHead<'a> {
     /// The request it answers.
     pub id: u64,
-    /// Status code.
-    pub status: u16,
+    /// Status code; `None` if it is not known.
+    pub status: Option<u16>,
     /// Fields, in order.
     pub fields: &'a [Header<'a>],
     /// What was odd about the head.
@@ -67,6 +71,22 @@ pub enum Message<'a> {
         marks: Marks,
         /// The request has not ended yet; so many bytes of its body were seen so far.
         request_body_so_far: Option<u64>,
+    },
+    /// Fields after the body of a response.
+    Trailers {
+        /// Which request it answers.
+        id: u64,
+        /// Fields, in order.
+        fields: &'a [Header<'a>],
+    },
+    /// How many gRPC messages were sent, before the end of a response is told.
+    Messages {
+        /// Which request.
+        id: u64,
+        /// By the client, if known.
+        requests: Option<u64>,
+        /// By the server, if known.
+        responses: Option<u64>,
     },
     /// No response to a request will be told.
     Unanswered {

@@ -1,4 +1,4 @@
-//! Ordered bytes in, messages out: HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112).
+//! Ordered bytes in, messages out: HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112), HTTP/2 (RFC 9113).
 //!
 //! Enters: [`crate::stream::Chunk`]. Leaves: [`Message`], heads by reference to the bytes they
 //! were read from. Never: a stored body, a head of unbounded size, a response given to a request
@@ -7,6 +7,7 @@
 //! - [`Http`] is one connection: which protocol it speaks, which direction asks.
 //! - `opening` tells a protocol by its first bytes, `head` reads heads, `framing` says where a
 //!   body ends, `chunked` follows the chunked coding, `pairing` says which request is answered.
+//! - [`h2`] is all of that for HTTP/2.
 
 #![cfg_attr(
     not(test),
@@ -23,6 +24,7 @@
 mod chunked;
 mod counts;
 mod framing;
+pub mod h2;
 mod head;
 mod head_reading;
 mod http;

@@ -2,6 +2,8 @@
 
 use memchr::memchr;
 
+use super::h2::server_settings;
+
 /// Longest method taken. IANA's longest is 17 bytes (`UPDATEREDIRECTREF`).
 pub(super) const MAX_METHOD: usize = 32;
 
@@ -19,6 +21,8 @@ pub(super) enum Opening {
     Response,
     /// The preface of HTTP/2.
     Http2,
+    /// What a server of HTTP/2 sends first.
+    Http2Server,
     /// A TLS record.
     Tls,
     /// None of these.
@@ -48,6 +52,18 @@ pub(super) fn opening(bytes: &[u8], certain: bool) -> Opening {
         return status_line(bytes);
     }
     request_line(bytes, certain)
+}
+
+/// The same for the start of a connection, where a server of HTTP/2 may be the first to speak.
+pub(super) fn first_bytes(bytes: &[u8], midway: bool) -> Opening {
+    if midway || bytes.first() != Some(&0) {
+        return opening(bytes, midway);
+    }
+    match server_settings(bytes) {
+        Some(true) => Opening::Http2Server,
+        Some(false) => Opening::Other,
+        None => Opening::Incomplete,
+    }
 }
 
 /// Empty lines before a message are passed over (RFC 9112 §2.2).

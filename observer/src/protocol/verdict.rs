@@ -1,12 +1,12 @@
 //! What a connection speaks, told as soon as it is known.
 
-/// What a connection speaks. All but [`Verdict::Http1`] mean: no more calls will come of it, the
-/// capture may stop.
+/// What a connection speaks. All but [`Verdict::Http1`] and [`Verdict::Http2`] mean: no more
+/// calls will come of it, the capture may stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// HTTP/1.0 or HTTP/1.1.
     Http1,
-    /// HTTP/2 (RFC 9113 §3.4): recognised, not supported.
+    /// HTTP/2 (RFC 9113).
     Http2,
     /// TLS records: its plaintext must be taken from the library.
     Tls,
@@ -29,7 +29,7 @@ impl Verdict {
     }
 
     /// More calls may come.
-    pub const fn is_http1(self) -> bool {
-        matches!(self, Self::Http1)
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http1 | Self::Http2)
     }
 }

@@ -17,7 +17,7 @@ use super::process::ProcessCollector;
 use super::recorder::Recorder;
 use super::snapshot::Snapshot;
 use crate::detect::RULES;
-use crate::kernel::{ProbeStatus, SourceLedger, TlsAttachment};
+use crate::kernel::{ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
 /// Bounds of the duration buckets, seconds: those that OpenTelemetry advises for HTTP, and three
 /// below them, because calls on one host are faster than that.
@@ -187,7 +187,9 @@ impl Metrics {
 
     /// Repeats the outcome of the probes.
     pub fn set_probes(&self, probes: &[ProbeStatus]) {
-        self.snapshot.lock().probes = probes.to_vec();
+        // Of probes that do the same work, the one that runs.
+        let here = |probe: &&ProbeStatus| !matches!(probe.outcome, ProbeOutcome::Replaced(_));
+        self.snapshot.lock().probes = probes.iter().filter(here).cloned().collect();
     }
 
     /// Repeats which processes have a TLS library, attached or not.

@@ -1,0 +1,171 @@
+//! What every kernel must show: the calls that `guest.sh` makes, and how each is judged.
+//!
+//! In: the agent's lines and counters. Out: for each case, seen or the reason why not.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::guest::SENDFILE_BYTES;
+
+/// One column of the matrix.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Its name in the matrix.
+    pub name: &'static str,
+    /// Path of the call it looks at.
+    path: &'static str,
+    judge: fn(&Value) -> Result<(), String>,
+    /// Why no kernel shows it, if that is known.
+    limit: Option<&'static str>,
+}
+
+/// Calls judged one by one; the ledger is judged by [`ledger`].
+pub const CASES: [Case; 11] = [
+    case("http", "/http", |call| {
+        is(call, "/scheme", "http")?;
+        is(call, "/server/port", 80)
+    }),
+    case("http process", "/http", |call| {
+        is(call, "/process/name", "nginx")
+    }),
+    case("ipv6", "/ipv6", |call| is(call, "/server/ip", "::1")),
+    case("sendfile", "/sendfile", |call| {
+        is(call, "/response_bytes", SENDFILE_BYTES)
+    }),
+    case("post", "/post", |call| is(call, "/request_bytes", 20)),
+    case("open before", "/before/opened", |call| {
+        is(call, "/status", 204)
+    }),
+    case("open before process", "/before/opened", |call| {
+        is(call, "/process/name", "nginx")
+    }),
+    case("https", "/https", |call| is(call, "/scheme", "https")),
+    case("https address", "/https", |call| {
+        is(call, "/server/port", 443)
+    }),
+    case("https keep-alive", "/https/again", |call| {
+        is(call, "/process/name", "nginx")
+    }),
+    Case {
+        limit: Some("packets carry no Unix sockets"),
+        ..case("unix socket", "/unix", |_| Ok(()))
+    },
+];
+
+const fn case(
+    name: &'static str,
+    path: &'static str,
+    judge: fn(&Value) -> Result<(), String>,
+) -> Case {
+    Case {
+        name,
+        path,
+        judge,
+        limit: None,
+    }
+}
+
+fn is(call: &Value, at: &str, wanted: impl Into<Value>) -> Result<(), String> {
+    let wanted = wanted.into();
+    match call.pointer(at) {
+        Some(found) if *found == wanted => Ok(()),
+        Some(found) => Err(format!("{at} is {found}, not {wanted}")),
+        None => Err(format!("{at} is not known")),
+    }
+}
+
+impl Case {
+    /// Why it is not to be seen here, if that is known.
+    pub fn limit(&self, lockdown: Option<&str>) -> Option<&'static str> {
+        let reads_memory = self.path.starts_with("/https");
+        let secret = reads_memory && lockdown == Some("confidentiality");
+        self.limit
+            .or_else(|| secret.then_some("this lockdown forbids reading the memory of programs"))
+    }
+
+    /// Looks for the case in what the agent printed.
+    pub fn judge(&self, lines: &[Value]) -> Result<(), String> {
+        let of_case = |line: &&Value| {
+            line.get("path").and_then(Value::as_str) == Some(self.path)
+                && line.get("role").and_then(Value::as_str) == Some("server")
+        };
+        let calls: Vec<_> = lines.iter().filter(of_case).collect();
+        match calls.as_slice() {
+            [] => Err("no such call".to_owned()),
+            [call] => (self.judge)(call),
+            more => Err(format!("seen {} times", more.len())),
+        }
+    }
+}
+
+/// Whether `seen = delivered + filtered + skipped + lost` for each source, in calls and in bytes,
+/// and something was seen at all.
+pub fn ledger(metrics: &str) -> Result<(), String> {
+    let mut balance: BTreeMap<(String, bool), (u64, u64)> = BTreeMap::new();
+    for line in metrics.lines() {
+        let Some((name, value)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        let Some(source) = name
+            .split_once("source=\"")
+            .and_then(|(_, rest)| rest.split_once('"'))
+        else {
+            continue;
+        };
+        // Counters are whole numbers, however they are printed.
+        let value = value.parse::<f64>().unwrap_or_default() as u64;
+        let row = balance
+            .entry((source.0.to_owned(), name.contains("_bytes_total")))
+            .or_default();
+        if name.starts_with("observer_capture_seen") {
+            row.0 += value;
+        } else {
+            row.1 += value;
+        }
+    }
+    if balance.values().all(|(seen, _)| *seen == 0) {
+        return Err("nothing was counted".to_owned());
+    }
+    for ((source, bytes), (seen, told)) in balance {
+        if seen != told {
+            let unit = if bytes { "bytes" } else { "calls" };
+            return Err(format!(
+                "{source}: {seen} {unit} seen, {told} accounted for"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_misses_a_byte_is_refused() {
+        let text = "observer_capture_seen_bytes_total{source=\"packets\"} 10\n\
+                    observer_capture_delivered_bytes_total{source=\"packets\"} 7\n\
+                    observer_capture_lost_bytes_total{source=\"packets\",reason=\"ring_full\"} 3\n";
+        assert_eq!(ledger(text), Ok(()));
+        let wrong = text.replace("} 3", "} 2");
+        assert_eq!(
+            ledger(&wrong),
+            Err("packets: 10 bytes seen, 9 accounted for".to_owned())
+        );
+        assert!(ledger("").is_err(), "silence is not balance");
+    }
+
+    #[test]
+    fn a_case_is_seen_once_as_the_server_saw_it() {
+        let call = |role: &str| serde_json::json!({"path": "/http", "role": role, "scheme": "http", "server": {"port": 80}});
+        let [http, process, ..] = CASES;
+        assert_eq!(http.judge(&[call("server"), call("client")]), Ok(()));
+        assert!(http.judge(&[call("server"), call("server")]).is_err());
+        assert_eq!(
+            process.judge(&[call("server")]),
+            Err("/process/name is not known".to_owned())
+        );
+        assert_eq!(http.judge(&[]), Err("no such call".to_owned()));
+    }
+}

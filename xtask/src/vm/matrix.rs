@@ -1,0 +1,295 @@
+//! The tables that `cargo xtask vm` prints, and what in them is a fault.
+//!
+//! In: what each machine said. Out: text. No cell is blank: a "no" has a number, and the number a
+//! reason below the table.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::cases::{CASES, ledger};
+use super::guest::Said;
+
+/// The most instructions the verifier may walk through for each program, on any kernel: a change
+/// that makes one dearer is seen here before a kernel refuses it.
+const BUDGET: &str = include_str!("budget.tsv");
+
+/// One kernel.
+pub struct Column {
+    version: &'static str,
+    programs: BTreeMap<String, Result<String, String>>,
+    cases: Vec<(&'static str, Result<String, String>)>,
+    faults: Vec<String>,
+}
+
+/// All kernels.
+#[derive(Default)]
+pub struct Matrix {
+    columns: Vec<Column>,
+}
+
+impl Column {
+    /// A kernel that could not be tried.
+    pub fn failed(version: &'static str, reason: &str) -> Self {
+        Self {
+            version,
+            programs: BTreeMap::new(),
+            cases: Vec::new(),
+            faults: vec![format!("{version}: {reason}")],
+        }
+    }
+
+    /// A kernel that was.
+    pub fn judge(version: &'static str, lockdown: Option<&str>, said: &Said) -> Self {
+        let section = |name: &str| said.get(name).map_or("", String::as_str);
+        let mut faults = Vec::new();
+        let programs = programs(section("doctor"), version, &mut faults);
+        let lines: Vec<Value> = section("calls")
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        let mut results: Vec<_> = CASES
+            .iter()
+            .map(|case| (case.name, case.judge(&lines), case.limit(lockdown)))
+            .collect();
+        results.push(("ledger", ledger(section("metrics")), None));
+        let cases = results
+            .into_iter()
+            .map(|(name, result, limit)| {
+                if let Err(reason) = &result
+                    && limit.is_none()
+                {
+                    faults.push(format!("{version}, {name}: {reason}"));
+                }
+                let result = result.map(|()| "yes".to_owned());
+                (
+                    name,
+                    result.map_err(|reason| limit.map_or(reason, str::to_owned)),
+                )
+            })
+            .collect();
+        if lines.is_empty() {
+            let said: Vec<&str> = section("said").lines().take(6).collect();
+            faults.push(format!("{version}: the agent said: {}", said.join(" | ")));
+        }
+        Self {
+            version,
+            programs,
+            cases,
+            faults,
+        }
+    }
+}
+
+fn programs(
+    doctor: &str,
+    version: &str,
+    faults: &mut Vec<String>,
+) -> BTreeMap<String, Result<String, String>> {
+    let report: Value = serde_json::from_str(doctor).unwrap_or_default();
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let rows = report.get("probes").and_then(Value::as_array);
+    let mut programs = BTreeMap::new();
+    for probe in rows.into_iter().flatten() {
+        let Some(name) = text(probe, "name") else {
+            continue;
+        };
+        let works = matches!(
+            text(probe, "outcome").as_deref(),
+            Some("attached" | "loaded")
+        );
+        let reason = text(probe, "reason").unwrap_or_default();
+        let cell = match probe.get("instructions").and_then(Value::as_u64) {
+            _ if !works => {
+                if probe.get("required") == Some(&Value::Bool(true)) {
+                    faults.push(format!("{version}, {name}: {reason}"));
+                }
+                Err(reason)
+            }
+            Some(count) => {
+                match budget(&name) {
+                    Some(most) if count > most => faults.push(format!(
+                        "{version}, {name}: {count} instructions, the budget is {most}"
+                    )),
+                    Some(_) => {}
+                    None => faults.push(format!("{name} has no line in budget.tsv")),
+                }
+                Ok(count.to_string())
+            }
+            // The count is told by 5.16 and newer.
+            None => Ok("loaded".to_owned()),
+        };
+        programs.insert(name, cell);
+    }
+    if programs.is_empty() {
+        let checks = report.get("kernel").and_then(Value::as_array);
+        let wrong: Vec<String> = checks
+            .into_iter()
+            .flatten()
+            .filter(|check| check.get("ok") == Some(&Value::Bool(false)))
+            .filter_map(|check| {
+                Some(format!(
+                    "{}: {}",
+                    text(check, "name")?,
+                    text(check, "value")?
+                ))
+            })
+            .collect();
+        faults.push(format!("{version}: nothing loaded; {}", wrong.join("; ")));
+    }
+    programs
+}
+
+fn budget(program: &str) -> Option<u64> {
+    BUDGET
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .find_map(|line| {
+            let (name, most) = line.split_once('\t')?;
+            (name == program).then(|| most.trim().parse().ok())?
+        })
+}
+
+impl Matrix {
+    /// Adds a kernel.
+    pub fn push(&mut self, column: Column) {
+        self.columns.push(column);
+    }
+
+    /// What is not as it must be.
+    pub fn faults(&self) -> Vec<String> {
+        let faults = self.columns.iter().flat_map(|column| &column.faults);
+        faults.cloned().collect()
+    }
+
+    /// The tables.
+    pub fn text(&self) -> String {
+        let mut names: Vec<&String> = Vec::new();
+        for name in self
+            .columns
+            .iter()
+            .flat_map(|column| column.programs.keys())
+        {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let programs = names.into_iter().map(|name| {
+            let cells = self
+                .columns
+                .iter()
+                .map(|column| column.programs.get(name).cloned());
+            (name.as_str(), cells.collect::<Vec<_>>())
+        });
+        let mut out = String::new();
+        self.table(&mut out, "program (instructions verified)", programs);
+        let mut case_names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+        case_names.push("ledger");
+        let cases = case_names.into_iter().map(|name| {
+            let cells = self.columns.iter().map(|column| {
+                let found = column.cases.iter().find(|(case, _)| *case == name);
+                found.map(|(_, result)| result.clone())
+            });
+            (name, cells.collect::<Vec<_>>())
+        });
+        self.table(&mut out, "case", cases);
+        out
+    }
+
+    fn table<'a>(
+        &self,
+        out: &mut String,
+        title: &str,
+        rows: impl Iterator<Item = (&'a str, Vec<Option<Result<String, String>>>)>,
+    ) {
+        let mut reasons: Vec<String> = Vec::new();
+        let mut number = |reason: String| {
+            let at = reasons.iter().position(|known| *known == reason);
+            let at = at.unwrap_or_else(|| {
+                reasons.push(reason);
+                reasons.len() - 1
+            });
+            format!("no ({})", at + 1)
+        };
+        let _ = write!(out, "{title:<32}");
+        for column in &self.columns {
+            let _ = write!(out, " {:>10}", column.version);
+        }
+        out.push('\n');
+        for (name, cells) in rows {
+            let _ = write!(out, "{name:<32}");
+            for cell in cells {
+                let text = match cell {
+                    Some(Ok(text)) => text,
+                    Some(Err(reason)) => number(reason),
+                    None => number("this kernel could not be tried, see below".to_owned()),
+                };
+                let _ = write!(out, " {text:>10}");
+            }
+            out.push('\n');
+        }
+        for (at, reason) in reasons.iter().enumerate() {
+            let _ = writeln!(out, "  ({}) {reason}", at + 1);
+        }
+        out.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(doctor: &str) -> Said {
+        [
+            ("doctor", doctor),
+            ("calls", ""),
+            ("metrics", ""),
+            ("end", ""),
+        ]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .into()
+    }
+
+    #[test]
+    fn a_no_carries_its_reason_and_only_a_required_one_is_a_fault() {
+        let doctor = r#"{"probes": [
+            {"name": "socket_sent", "outcome": "failed", "reason": "no such tracepoint", "required": false},
+            {"name": "packets_in", "outcome": "failed", "reason": "refused", "required": true}]}"#;
+        let mut matrix = Matrix::default();
+        matrix.push(Column::judge("6.1", None, &said(doctor)));
+        let text = matrix.text();
+        assert!(
+            text.contains("no such tracepoint") && text.contains("no (1)"),
+            "{text}"
+        );
+        let faults = matrix.faults();
+        assert!(
+            faults
+                .iter()
+                .any(|fault| fault == "6.1, packets_in: refused")
+        );
+        assert!(!faults.iter().any(|fault| fault.contains("socket_sent")));
+    }
+
+    #[test]
+    fn a_program_over_its_budget_is_a_fault() {
+        let doctor = r#"{"probes": [{"name": "packets_in", "outcome": "attached",
+            "required": true, "instructions": 999999999}]}"#;
+        let column = Column::judge("6.1", None, &said(doctor));
+        assert!(
+            column
+                .faults
+                .iter()
+                .any(|fault| fault.contains("the budget is"))
+        );
+    }
+
+    #[test]
+    fn a_kernel_that_was_not_tried_is_a_fault_and_its_cells_are_not_blank() {
+        let mut matrix = Matrix::default();
+        matrix.push(Column::failed("7.3", "not fetched: the suite is gone"));
+        assert_eq!(matrix.faults(), ["7.3: not fetched: the suite is gone"]);
+        assert!(matrix.text().contains("no (1)"));
+    }
+}
