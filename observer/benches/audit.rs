@@ -77,7 +77,7 @@ fn call(n: u64, random: u64) -> ApiCall {
         grpc_status: None,
         request_messages: None,
         response_messages: None,
-        status: Some(if random % 50 == 0 { 404 } else { 200 }),
+        status: Some(if random.is_multiple_of(50) { 404 } else { 200 }),
         duration_ns: Some(random % 20_000_000),
         request_bytes: 0,
         response_bytes: random % 5000,

@@ -41,8 +41,10 @@ fn best(mut work: impl FnMut()) -> Duration {
 fn bytes(hex: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default() as u8;
     hex.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&[high, low]| digit(high) << 4 | digit(low))
         .collect()
 }
 
