@@ -15,11 +15,13 @@
 //! - [`pipeline`]: those three in one piece; [`replay`] feeds it from recorded transcripts.
 //! - [`catalog`]: names the endpoint.
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
+//! - [`audit`]: the log that cannot be altered unseen.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
 //! - [`config`], [`cli`], [`app`]: settings, arguments, and the one place that wires it all.
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod call;
 pub mod capture;
 pub mod catalog;

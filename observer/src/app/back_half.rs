@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
@@ -28,6 +29,7 @@ pub(super) struct BackHalf<W> {
     exporter: Exporter<W>,
     findings: Vec<Finding>,
     calls: u64,
+    audit: Option<AuditSink>,
 }
 
 impl<W: Write> BackHalf<W> {
@@ -44,7 +46,13 @@ impl<W: Write> BackHalf<W> {
             },
             findings: Vec::new(),
             calls: 0,
+            audit: None,
         }
+    }
+
+    /// Calls and findings go to the audit log too.
+    pub(super) fn set_audit(&mut self, sink: Option<AuditSink>) {
+        self.audit = sink;
     }
 
     /// Takes one call. Fails only if its line cannot be written.
@@ -57,6 +65,7 @@ impl<W: Write> BackHalf<W> {
             exporter,
             findings,
             calls,
+            audit,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
@@ -69,6 +78,10 @@ impl<W: Write> BackHalf<W> {
             Exporter::Jsonl(jsonl) => jsonl.call(&call)?,
             Exporter::None(_) => {}
         }
+        // The call before what it completes the evidence for.
+        if let Some(audit) = audit {
+            audit.call(call);
+        }
         for finding in findings.drain(..) {
             recorder.finding(&finding);
             tracing::warn!(rule = finding.rule, "{finding}");
@@ -77,12 +90,18 @@ impl<W: Write> BackHalf<W> {
                 Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
                 Exporter::None(_) => {}
             }
+            if let Some(audit) = audit {
+                audit.finding(finding);
+            }
         }
         Ok(())
     }
 
     /// Hands the lines gathered to the writer.
     pub(super) fn flush(&mut self) -> std::io::Result<()> {
+        if let Some(audit) = &mut self.audit {
+            audit.flush();
+        }
         match &mut self.exporter {
             Exporter::Table(table) => table.flush(),
             Exporter::Jsonl(jsonl) => jsonl.flush(),
@@ -94,6 +113,9 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn publish(&self, metrics: &Metrics) {
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
+        if let Some(audit) = &self.audit {
+            metrics.set_pipeline("audit", &audit.counts().named());
+        }
         metrics.set_entries(
             "catalog",
             &[

@@ -12,8 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::library_thread::LibraryProbes;
-use super::{complain, output};
+use super::{audit, complain, output};
 use crate::admin::{self, AdminError, Bound, Health};
+use crate::audit::AuditThread;
 use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
@@ -64,6 +65,10 @@ pub(super) fn run(settings: &Settings) -> Exit {
             complain(&format!("cannot start a thread: {error}"));
             Exit::Failed
         }
+        Err(StartError::Audit(error)) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
     }
 }
 
@@ -76,6 +81,8 @@ enum StartError {
     Admin(#[from] AdminError),
     #[error(transparent)]
     Thread(#[from] io::Error),
+    #[error(transparent)]
+    Audit(#[from] crate::audit::StartError),
 }
 
 /// The agent at work.
@@ -85,6 +92,8 @@ struct Agent {
     health: Health,
     output: output::Output,
     capture: JoinHandle<Captured>,
+    /// Writes the audit log, if there is one.
+    audit: Option<AuditThread>,
     libraries: JoinHandle<()>,
     /// Tells the library thread to take all probes off.
     detach: Arc<AtomicBool>,
@@ -120,11 +129,14 @@ impl Agent {
             <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let numbers = Libraries::default();
         let (lines, output) = output::start()?;
+        let (sink, audit) = audit::start(settings)?.unzip();
+        let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
+        back.set_audit(sink);
 
         let capture = CaptureThread {
             parts,
             libraries: numbers.clone(),
-            back: BackHalf::new(settings, &metrics, lines, Style::of_stdout()),
+            back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
             stop: Arc::clone(&stop),
@@ -161,6 +173,7 @@ impl Agent {
             health,
             output,
             capture,
+            audit,
             libraries,
             detach,
             stop,
@@ -175,6 +188,7 @@ impl Agent {
             health,
             output,
             capture,
+            audit,
             libraries,
             detach,
             stop,
@@ -196,6 +210,9 @@ impl Agent {
         stop.store(true, Ordering::Release);
         let captured = capture.join();
         output.finish();
+        if let Some(audit) = audit {
+            audit.finish();
+        }
 
         let (Ok(()), Ok(captured)) = (libraries, captured) else {
             complain("a thread of the agent panicked; please report this as a bug");

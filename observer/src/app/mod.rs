@@ -1,9 +1,10 @@
 //! The one place that wires the parts: reads as the program's life.
 //!
 //! Threads: `capture` reads the ring and runs the whole pipeline; `libraries` finds TLS libraries
-//! and attaches probes; `output` writes lines; the main thread serves metrics and waits for
-//! signals. Bytes flow `capture` → `output` only, over a bounded queue.
+//! and attaches probes; `output` writes lines; `audit` writes the audit log; the main thread serves metrics and waits for
+//! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
 
+mod audit;
 mod back_half;
 mod capture_thread;
 mod doctor;
@@ -25,6 +26,7 @@ pub fn run(command: Command) -> Exit {
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
         Command::Doctor { json } => doctor::run(json),
         Command::Routes => routes::run(),
+        Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {
             let mut script = Vec::new();

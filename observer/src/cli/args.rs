@@ -60,6 +60,11 @@ path that was never served.\n\nExamples:
   observer check-config /etc/observer.toml
   observer check-config                                the defaults")]
     CheckConfig(CheckConfigArgs),
+    /// Verify the audit log, and prove what is in it
+    #[command(after_help = "Examples:
+  observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
+  observer audit prove 4711 /var/lib/observer/audit > call.tlog-proof")]
+    Audit(AuditArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   observer completions bash > /etc/bash_completion.d/observer
@@ -88,6 +93,72 @@ pub struct RunArgs {
     /// Show connections with both ends on this host twice, as server and as client
     #[arg(long)]
     pub both_sides: bool,
+    /// Write the audit log, in the folder `audit` under the state folder
+    #[arg(long)]
+    pub audit: bool,
+}
+
+/// Arguments of `audit`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct AuditArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AuditCommandArgs,
+}
+
+/// The commands on the audit log as they are typed.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum AuditCommandArgs {
+    /// Verify every record, checkpoint and hash tile; needs public keys only
+    #[command(after_help = "Examples:
+  observer audit verify /var/lib/observer/audit
+  observer audit verify DIR --vkey KEY --anchor kept-elsewhere.checkpoint --json
+
+Exit code 0 if the log is good, 1 if not.")]
+    Verify {
+        /// Folder of the log
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Public key of the first epoch, as `vkey` had it when the log was made
+        #[arg(long, value_name = "KEY")]
+        vkey: Option<String>,
+        /// Checkpoint that was kept elsewhere; can be given several times
+        #[arg(long, value_name = "FILE")]
+        anchor: Vec<PathBuf>,
+        /// JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the proof that a record is in the log
+    #[command(after_help = "Examples:
+  observer audit prove 4711 /var/lib/observer/audit > call.tlog-proof")]
+    Prove {
+        /// Index of the record (`metadata.sequence`)
+        index: u64,
+        /// Folder of the log
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Check such a proof, and print the record
+    #[command(after_help = "Examples:
+  observer audit check-proof call.tlog-proof --vkey host.example/audit+1a2b3c4d+AX…")]
+    CheckProof {
+        /// The proof
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Public key of the epoch that signed the checkpoint in it
+        #[arg(long, value_name = "KEY")]
+        vkey: String,
+    },
+    /// Print the last checkpoint, to be kept elsewhere
+    #[command(after_help = "Examples:
+  observer audit checkpoint /var/lib/observer/audit | ssh backup tee -a checkpoints")]
+    Checkpoint {
+        /// Folder of the log
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// Arguments of `replay`.

@@ -9,7 +9,8 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use super::args::{
-    Args, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, ReplayArgs, RunArgs,
+    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, ReplayArgs,
+    RunArgs,
 };
 use super::exit::Exit;
 use crate::config::{ConfigError, Settings, load};
@@ -35,6 +36,8 @@ pub enum Command {
     Routes,
     /// Print the settings in force ([`crate::config::effective`]).
     CheckConfig(Settings),
+    /// Verify the audit log, or prove what is in it.
+    Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
     Completions(Shell),
 }
@@ -105,6 +108,7 @@ pub fn parse_from(
         CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
             Command::CheckConfig(from_file(file.as_deref())?)
         }
+        CommandArgs::Audit(args) => Command::Audit(args.command),
         CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
     })
 }
@@ -117,6 +121,7 @@ fn run(args: RunArgs) -> Result<Settings, ConfigError> {
         state_dir,
         duration,
         both_sides,
+        audit,
     } = args;
     let mut settings = from_file(config.as_deref())?;
     settings.format = format.unwrap_or(settings.format);
@@ -124,6 +129,7 @@ fn run(args: RunArgs) -> Result<Settings, ConfigError> {
     settings.state_dir = state_dir.unwrap_or(settings.state_dir);
     settings.duration = duration.or(settings.duration);
     settings.capture.both_sides |= both_sides;
+    settings.audit.enabled |= audit;
     Ok(settings)
 }
 

@@ -8,7 +8,7 @@ mod command;
 mod doctor;
 mod exit;
 
-pub use args::Args;
+pub use args::{Args, AuditCommandArgs};
 pub use clap_complete::Shell;
 pub use command::{CliError, Command, completions, parse, parse_from};
 pub use doctor::{Check, DoctorReport};

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub detect: DetectSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// Whether and how the audit log is written.
+    pub audit: AuditSettings,
 }
 
 impl Default for Settings {
@@ -79,6 +82,7 @@ impl Default for Settings {
             capture: Capture::default(),
             detect: DetectSettings::default(),
             catalog: CatalogLimits::default(),
+            audit: AuditSettings::default(),
         }
     }
 }

@@ -20,6 +20,20 @@ const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
 
+/// Below this every disk is busy with syncing; above it too much is at stake.
+const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
+/// An idle log grows by this; a day of silence is the longest that still tells a stop from a lull.
+const AUDIT_HEARTBEAT: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(86_400);
+/// A new key costs three syncs and a small file.
+const AUDIT_KEY_EPOCH: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(366 * 86_400);
+/// Less is no log; ten years is more than any rule asks for.
+const AUDIT_MAX_AGE: RangeInclusive<Duration> =
+    Duration::from_secs(3600)..=Duration::from_secs(3660 * 86_400);
+/// Two segments at least: one is being written.
+const AUDIT_MAX_BYTES: RangeInclusive<u64> = (128 << 20)..=(64 << 40);
+
 /// A value as it stands in a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Given<'a> {
@@ -45,7 +59,7 @@ pub(super) struct Setting {
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: [Setting; 11] = [
+pub(super) const SETTINGS: [Setting; 17] = [
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -199,6 +213,74 @@ pub(super) const SETTINGS: [Setting; 11] = [
         show: |settings| Some(settings.catalog.max_routes_per_service.to_string()),
         example: "",
     },
+    Setting {
+        key: "audit.enabled",
+        doc: &["Write the audit log, in the folder `audit` under `state_dir`. Flag: --audit."],
+        set: |settings, given| {
+            settings.audit.enabled = boolean(given)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.audit.enabled.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "audit.commit",
+        doc: &["Records are safe on the disk after this time at most: 10ms to 10s."],
+        set: |settings, given| {
+            settings.audit.commit = duration(given, &AUDIT_COMMIT)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.audit.commit))),
+        example: "",
+    },
+    Setting {
+        key: "audit.heartbeat",
+        doc: &["Without calls for this time, the log says that the agent is alive: 1s to 1d."],
+        set: |settings, given| {
+            settings.audit.heartbeat = duration(given, &AUDIT_HEARTBEAT)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.audit.heartbeat))),
+        example: "",
+    },
+    Setting {
+        key: "audit.key_epoch",
+        doc: &[
+            "The signing key is replaced after this time, and the old one destroyed: 1m to 366d.",
+        ],
+        set: |settings, given| {
+            settings.audit.key_epoch = duration(given, &AUDIT_KEY_EPOCH)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.audit.key_epoch))),
+        example: "",
+    },
+    Setting {
+        key: "audit.max_age",
+        doc: &["What is older than this is removed, in whole segments: 1h to 3660d."],
+        set: |settings, given| {
+            settings.audit.max_age = duration(given, &AUDIT_MAX_AGE)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.audit.max_age))),
+        example: "",
+    },
+    Setting {
+        key: "audit.max_bytes",
+        doc: &[
+            "The oldest is removed, in whole segments, while the log is larger: 128MiB to 65536GiB.",
+        ],
+        set: |settings, given| {
+            let bytes = match given {
+                Given::Integer(bytes) => bytes,
+                given => parse_size(string(given)?)?,
+            };
+            settings.audit.max_bytes = in_range(bytes, &AUDIT_MAX_BYTES, show_size)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_size(settings.audit.max_bytes))),
+        example: "",
+    },
 ];
 
 /// Section and name of a key; the section of a key outside any is empty.
@@ -256,6 +338,13 @@ fn string(given: Given<'_>) -> Result<&str, String> {
     match given {
         Given::Text(text) => Ok(text),
         other => Err(format!("must be a string, not {}", kind(other))),
+    }
+}
+
+fn duration(given: Given<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    match given {
+        Given::Integer(_) => Err("needs a unit: write \"60s\"".to_owned()),
+        given => in_range(time(string(given)?)?, range, show_time),
     }
 }
 

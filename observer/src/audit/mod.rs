@@ -1,0 +1,51 @@
+//! The audit log: every call and finding, in files that cannot be altered unseen.
+//!
+//! In: named calls, findings, and what the agent says of itself. Out: segments of OCSF records, a
+//! Merkle tree over them (RFC 6962), signed checkpoints and hash tiles (C2SP); verification,
+//! proofs and searches of them. Never: a secret, a record that is changed after it was written, a
+//! loss that is not declared, or a wait in the thread that captures.
+//!
+//! Left to right: [`Ocsf`] writes records; [`Log`] puts them in frames of a segment, grows the
+//! tree (`edge`, `tiles`) and signs it (`keys`, [`Note`]); [`AuditSink`] is the queue to the
+//! thread that does so. [`verify()`] and [`prove`] read it all back.
+//!
+//! The folder of a log: `segments/` records, `tile/` hashes, `checkpoint` the last one, `vkey` the
+//! public key of the first epoch, `epochs/` proofs of the keys that followed, `key` the private key
+//! in force (mode 0600), `damaged/` what a start could not read.
+
+mod durable;
+mod edge;
+mod error;
+mod frame;
+mod keys;
+mod log;
+mod merkle;
+mod note;
+mod ocsf;
+mod opening;
+mod own_event;
+mod proof;
+mod queue;
+mod record_head;
+mod report;
+mod segment;
+mod settings;
+mod tiles;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::AuditError;
+pub use log::Log;
+pub use merkle::{Frontier, Hash, leaf_hash};
+pub use note::{Checkpoint, Note, Vkey};
+pub use ocsf::Ocsf;
+pub use opening::Opened;
+pub use own_event::OwnEvent;
+pub use proof::{Proof, last_checkpoint, prove};
+pub use queue::{AuditCounts, AuditSink, AuditThread, StartError, start};
+pub use record_head::RecordHead;
+pub use report::{Fault, Report};
+pub use settings::AuditSettings;
+pub use verify::{Trust, verify};

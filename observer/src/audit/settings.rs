@@ -1,0 +1,33 @@
+//! Settings of the audit log.
+
+use std::time::Duration;
+
+/// How the log is written and how long it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// The log is written at all.
+    pub enabled: bool,
+    /// Longest time a record is not on the disk: what a crash of the machine can take.
+    pub commit: Duration,
+    /// Time without a record after which the agent says that it is alive.
+    pub heartbeat: Duration,
+    /// Time after which the signing key is replaced and the old one destroyed.
+    pub key_epoch: Duration,
+    /// Whole segments older than this are removed.
+    pub max_age: Duration,
+    /// Whole segments are removed, oldest first, while all together are larger, bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            commit: Duration::from_millis(200),
+            heartbeat: Duration::from_secs(60),
+            key_epoch: Duration::from_secs(86_400),
+            max_age: Duration::from_secs(366 * 86_400),
+            max_bytes: 16 << 30,
+        }
+    }
+}
