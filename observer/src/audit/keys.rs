@@ -130,12 +130,17 @@ pub(super) fn first_vkey(dir: &Path) -> Result<Option<Vkey>, AuditError> {
         .map_err(|what| AuditError::bad(&path, what))
 }
 
-/// Public half of the private key in force, if it can be read.
+/// Public half of the private key in force, if it can be read. A writer that was killed while it
+/// replaced the key has destroyed the old one and not yet renamed the new one: that one counts.
 pub(super) fn current_vkey(dir: &Path) -> Option<Result<(u32, Vkey), AuditError>> {
+    let next = || EpochKey::read(&next_path(dir)).ok().flatten();
     match EpochKey::read(&key_path(dir)) {
         Ok(Some(key)) => Some(Ok((key.epoch, key.vkey))),
         Ok(None) | Err(AuditError::Io { .. }) => None,
-        Err(error) => Some(Err(error)),
+        Err(error) => Some(match next() {
+            Some(key) => Ok((key.epoch, key.vkey)),
+            None => Err(error),
+        }),
     }
 }
 
