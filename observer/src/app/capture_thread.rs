@@ -8,7 +8,7 @@ use super::back_half::BackHalf;
 use super::output::Lines;
 use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
-use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns};
+use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns, run_promptly};
 use crate::pipeline::{Output, Pipeline, PipelineSettings};
 use crate::stream::{ConnId, Input, Position};
 use crate::telemetry::Metrics;
@@ -65,6 +65,9 @@ impl CaptureThread {
             stop,
             failed,
         } = self;
+        if let Err(error) = run_promptly() {
+            tracing::info!(%error, "the capture thread has the usual priority: a busy host may lose events");
+        }
         let mut pipeline = Pipeline::new(PipelineSettings {
             clock_offset_ns: clock_offset_ns(),
             both_sides,

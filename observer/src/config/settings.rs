@@ -44,7 +44,7 @@ pub struct Capture {
 impl Default for Capture {
     fn default() -> Self {
         Self {
-            ring_bytes: 8 << 20,
+            ring_bytes: 16 << 20,
             both_sides: false,
             tls: true,
         }

@@ -27,7 +27,7 @@ pub use cgroup::CgroupRoot;
 pub use clock::{clock_offset_ns, monotonic_ns};
 pub use control::Controls;
 pub use error::KernelError;
-pub use harden::forbid_dumps;
+pub use harden::{forbid_dumps, run_promptly};
 pub use ledger::LedgerReader;
 pub use loader::{Kernel, KernelSettings, Parts};
 pub use preflight::{Capability, Check, missing_privileges, preflight};
