@@ -95,6 +95,9 @@ fn call(n: u64, random: u64) -> ApiCall {
             outcome: AuthOutcome::Success,
             challenged: false,
         },
+        identity: None,
+        identities: Vec::new(),
+        body_error: None,
         tls: None,
         flags: Vec::new(),
     }

@@ -53,6 +53,9 @@ impl Ocsf {
             server,
             process,
             auth,
+            identity: _,
+            identities: _,
+            body_error: _,
             tls,
             flags,
         } = call;

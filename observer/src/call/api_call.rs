@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::{BodyError, Identity};
 use crate::discover::Process;
 use crate::stream::{ConnId, Tls};
 
@@ -240,6 +241,12 @@ pub struct ApiCall {
     pub process: Option<Arc<Process>>,
     /// Credential and outcome.
     pub auth: Auth,
+    /// The caller's name: of those in `identities` the one chosen.
+    pub identity: Option<Arc<Identity>>,
+    /// Every name of the caller that the request carries.
+    pub identities: Vec<Arc<Identity>>,
+    /// What the body of the answer says of a failure.
+    pub body_error: Option<Box<BodyError>>,
     /// TLS library, if the call was taken from one.
     pub tls: Option<Arc<Tls>>,
     /// What was odd, sorted, each at most once.

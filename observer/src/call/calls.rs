@@ -244,6 +244,9 @@ impl Calls {
                 outcome: AuthOutcome::Unknown,
                 challenged: false,
             },
+            identity: None,
+            identities: Vec::new(),
+            body_error: None,
             tls: None,
             flags: Vec::new(),
         };

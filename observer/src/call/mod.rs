@@ -18,15 +18,19 @@
 )]
 
 mod api_call;
+mod body_error;
 mod calls;
 mod counts;
 mod credential;
 mod grpc;
+mod identity;
 mod local_pairs;
 mod open_calls;
 mod target;
 
 pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role};
+pub use body_error::{BodyError, ErrorSource};
 pub use calls::{Calls, OPEN_LIMIT};
 pub use counts::CallCounts;
+pub use identity::{Claims, Identity, IdentityKind};
 pub use open_calls::OpenCalls;

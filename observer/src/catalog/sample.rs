@@ -43,6 +43,9 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
             outcome: AuthOutcome::None,
             challenged: false,
         },
+        identity: None,
+        identities: Vec::new(),
+        body_error: None,
         tls: None,
         flags: Vec::new(),
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::escape::push_json;
 use super::timestamp::push_rfc3339;
-use crate::call::ApiCall;
+use crate::call::{ApiCall, Identity};
 use crate::detect::Finding;
 
 /// Writes one JSON object (RFC 8259) a line: calls with `"type":"call"`, findings with
@@ -88,6 +88,9 @@ fn push_call(out: &mut String, call: &ApiCall) {
         server,
         process,
         auth,
+        identity,
+        identities: _,
+        body_error,
         tls,
         flags,
     } = call;
@@ -137,11 +140,19 @@ fn push_call(out: &mut String, call: &ApiCall) {
         optional(out, "unit", process.unit.as_deref());
         out.push('}');
     }
+    if let Some(identity) = identity.as_deref() {
+        push_identity(out, identity);
+    }
     out.push_str(",\"auth\":{\"scheme\":\"");
     out.push_str(auth.scheme.as_str());
     out.push_str("\",\"outcome\":\"");
     out.push_str(auth.outcome.as_str());
     out.push_str("\"}");
+    if let Some(error) = body_error.as_deref() {
+        let _ = write!(out, ",\"error\":{{\"source\":\"{}\"", error.source.as_str());
+        optional(out, "code", known(&error.code));
+        out.push('}');
+    }
     if let Some(tls) = tls.as_deref() {
         out.push_str(",\"tls\":{\"library\":");
         push_json(out, &tls.library);
@@ -150,6 +161,22 @@ fn push_call(out: &mut String, call: &ApiCall) {
     }
     list(out, "flags", flags.iter().map(|flag| flag.as_str()));
     out.push_str("}\n");
+}
+
+fn push_identity(out: &mut String, identity: &Identity) {
+    let Identity {
+        kind,
+        id,
+        fingerprint,
+        source,
+        verified,
+        claims: _,
+    } = identity;
+    let _ = write!(out, ",\"identity\":{{\"kind\":\"{}\"", kind.as_str());
+    text(out, "id", id);
+    optional(out, "fingerprint", fingerprint.as_deref());
+    text(out, "source", source);
+    let _ = write!(out, ",\"verified\":{verified}}}");
 }
 
 fn push_finding(out: &mut String, finding: &Finding) {
