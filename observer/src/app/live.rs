@@ -108,6 +108,7 @@ impl Agent {
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
+            filters: settings.capture.filters.clone(),
         };
         let (kernel, parts) = Kernel::start(&kernel_settings, bound.as_ref())?;
         let listener = bound.map(Bound::listen).transpose()?;
@@ -139,6 +140,7 @@ impl Agent {
             back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
+            filters: settings.capture.filters.clone(),
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };

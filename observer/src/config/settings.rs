@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::kernel::CaptureFilters;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,7 +32,7 @@ impl Format {
 }
 
 /// What is captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// Bytes of all rings between the kernel half and the user half; a power of two.
     pub ring_bytes: u32,
@@ -39,6 +40,8 @@ pub struct Capture {
     pub both_sides: bool,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// What is left out.
+    pub filters: CaptureFilters,
 }
 
 impl Default for Capture {
@@ -47,6 +50,7 @@ impl Default for Capture {
             ring_bytes: 16 << 20,
             both_sides: false,
             tls: true,
+            filters: CaptureFilters::default(),
         }
     }
 }
