@@ -75,6 +75,10 @@ pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16
 #[map]
 pub static GO_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(65_536, 0);
 
+/// A zeroed call, as [`TLS_NEW`] is for streams.
+#[map]
+pub static GO_NEW: Array<TlsCall> = Array::with_max_entries(1, 0);
+
 /// TLS objects. Written by TLS probes; sockets write the cookie they are bound to.
 #[map]
 pub static TLS_STREAMS: LruHashMap<TlsKey, TlsStream> = LruHashMap::with_max_entries(65_536, 0);

@@ -13,11 +13,11 @@ use aya_ebpf::{
 };
 use observer_common::{
     event::OUTBOUND,
-    tls::{TlsCall, TlsCookie, TlsKey, go_key},
+    tls::{TlsCookie, go_key},
 };
 
 use crate::{
-    maps::{GO_CALLS, OWN_TGID},
+    maps::{GO_CALLS, GO_NEW, OWN_TGID},
     tls::deliver,
 };
 
@@ -38,9 +38,33 @@ pub fn tls_go_return(ctx: ProbeContext) -> u32 {
 /// `func (c *Conn) Close() error`
 #[uprobe]
 pub fn tls_go_close(ctx: ProbeContext) -> u32 {
-    let object = unsafe { (&raw const (*ctx.regs).rax).read_volatile() };
-    let _ = crate::tls::freed(object);
+    let _ = crate::tls::freed(register(&ctx, Register::First));
     0
+}
+
+/// What Go's calling convention keeps in a register.
+#[derive(Clone, Copy)]
+enum Register {
+    /// First argument or result.
+    First,
+    Second,
+    Third,
+    /// The goroutine.
+    G,
+}
+
+/// Volatile: the verifier wants each place of the context as a constant.
+#[inline(always)]
+fn register(ctx: &ProbeContext, which: Register) -> u64 {
+    unsafe {
+        let regs = ctx.regs;
+        match which {
+            Register::First => (&raw const (*regs).rax).read_volatile(),
+            Register::Second => (&raw const (*regs).rbx).read_volatile(),
+            Register::Third => (&raw const (*regs).rcx).read_volatile(),
+            Register::G => (&raw const (*regs).r14).read_volatile(),
+        }
+    }
 }
 
 #[inline(always)]
@@ -49,31 +73,22 @@ fn try_enter(ctx: &ProbeContext) -> Option<()> {
     if tgid as u32 == OWN_TGID.load() {
         return None;
     }
-    // Volatile: the verifier wants each place of the context as a constant.
-    let (g, object, buffer, count) = unsafe {
-        let regs = ctx.regs;
-        (
-            (&raw const (*regs).r14).read_volatile(),
-            (&raw const (*regs).rax).read_volatile(),
-            (&raw const (*regs).rbx).read_volatile(),
-            (&raw const (*regs).rcx).read_volatile(),
-        )
-    };
+    let key = go_key(register(ctx, Register::G), tgid);
+    GO_CALLS.insert(&key, GO_NEW.get(0)?, 0).ok()?;
+    // Filled in place: with the call on the stack as well, it would pass 64 bytes.
+    let call = GO_CALLS.get_ptr_mut(&key)?;
     let cookie = TlsCookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
-    let call = TlsCall {
-        key: TlsKey { object, tgid },
-        buffer,
-        count,
-        cookie: cookie.0,
-    };
-    let key = go_key(g, tgid);
-    GO_CALLS.insert(&key, &call, 0).ok()?;
+    unsafe {
+        (*call).key.object = register(ctx, Register::First);
+        (*call).key.tgid = tgid;
+        (*call).buffer = register(ctx, Register::Second);
+        (*call).count = register(ctx, Register::Third);
+        (*call).cookie = cookie.0;
+    }
     if cookie.direction() == OUTBOUND {
         // All of it is sent, or the connection is broken: the return says nothing more, and a probe
         // on it would be single-stepped.
-        if let Some(call) = GO_CALLS.get_ptr_mut(&key) {
-            let _ = deliver(call);
-        }
+        let _ = deliver(call);
         let _ = GO_CALLS.remove(&key);
     }
     Some(())
@@ -82,14 +97,8 @@ fn try_enter(ctx: &ProbeContext) -> Option<()> {
 #[inline(always)]
 fn try_return(ctx: &ProbeContext) -> Option<()> {
     let tgid = unsafe { bpf_get_current_pid_tgid() } >> 32;
-    let (g, result) = unsafe {
-        let regs = ctx.regs;
-        (
-            (&raw const (*regs).r14).read_volatile(),
-            (&raw const (*regs).rax).read_volatile(),
-        )
-    };
-    let key = go_key(g, tgid);
+    let key = go_key(register(ctx, Register::G), tgid);
+    let result = register(ctx, Register::First);
     let call = GO_CALLS.get_ptr_mut(&key)?;
     // A result larger than the buffer is none of this call.
     if result <= unsafe { (*call).count } {
