@@ -31,6 +31,7 @@ pub(super) struct CaptureThread {
     pub(super) back: BackHalf<LinesOut>,
     pub(super) metrics: Metrics,
     pub(super) both_sides: bool,
+    pub(super) body_peek: u32,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -62,6 +63,7 @@ impl CaptureThread {
             mut back,
             metrics,
             both_sides,
+            body_peek,
             stop,
             failed,
         } = self;
@@ -71,6 +73,7 @@ impl CaptureThread {
         let mut pipeline = Pipeline::new(PipelineSettings {
             clock_offset_ns: clock_offset_ns(),
             both_sides,
+            body_peek,
             ..PipelineSettings::default()
         });
         let mut translator = Translator::new(libraries);

@@ -139,6 +139,7 @@ impl Agent {
             back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
+            body_peek: settings.capture.body_peek,
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };

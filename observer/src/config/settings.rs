@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +40,8 @@ pub struct Capture {
     pub both_sides: bool,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// First bytes of a body that are read for an operation or an error; 0: none.
+    pub body_peek: u32,
 }
 
 impl Default for Capture {
@@ -47,6 +50,7 @@ impl Default for Capture {
             ring_bytes: 16 << 20,
             both_sides: false,
             tls: true,
+            body_peek: BODY_PEEK,
         }
     }
 }

@@ -41,11 +41,13 @@ struct Shared {
 impl Pipeline {
     /// A pipeline that knows no connection.
     pub fn new(settings: PipelineSettings) -> Self {
+        let mut protocol = ProtocolShared::default();
+        protocol.body_peek = settings.body_peek;
         Self {
             connections: Table::new(settings.max_connections),
             shared: Shared {
                 stream: StreamShared::default(),
-                protocol: ProtocolShared::default(),
+                protocol,
                 calls: Calls::new(settings.clock_offset_ns, settings.both_sides),
             },
             settings,
