@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
+use crate::call::Fingerprints;
 use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
 use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns, run_promptly};
@@ -31,6 +32,7 @@ pub(super) struct CaptureThread {
     pub(super) back: BackHalf<LinesOut>,
     pub(super) metrics: Metrics,
     pub(super) both_sides: bool,
+    pub(super) fingerprints: Fingerprints,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -62,6 +64,7 @@ impl CaptureThread {
             mut back,
             metrics,
             both_sides,
+            fingerprints,
             stop,
             failed,
         } = self;
@@ -73,6 +76,7 @@ impl CaptureThread {
             both_sides,
             ..PipelineSettings::default()
         });
+        pipeline.set_fingerprints(fingerprints);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;

@@ -30,6 +30,7 @@ impl OpenCall {
             path,
             query,
             operation,
+            identities,
             ..
         } = &self.call;
         size_of::<Self>()
@@ -38,6 +39,7 @@ impl OpenCall {
             + host.as_ref().map_or(0, String::capacity)
             + query.as_ref().map_or(0, String::capacity)
             + operation.as_ref().map_or(0, String::capacity)
+            + identities.capacity() * size_of::<usize>()
     }
 }
 

@@ -8,7 +8,6 @@ mod maps;
 pub mod placement;
 mod process;
 mod processes;
-mod recent;
 mod tls_libraries;
 mod version_text;
 
