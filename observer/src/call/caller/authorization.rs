@@ -14,6 +14,8 @@ use crate::call::{AuthScheme, IdentityKind, secret};
 const LONGEST_BASIC: usize = 8192;
 /// What some APIs want beside a key that stands for the user.
 const NO_PASSWORDS: [&str; 6] = ["", "x", ":", "api_token", "x-oauth-basic", "unused"];
+/// Shortest user with such a password that is a key.
+const LEAST_KEY: usize = 12;
 /// Schemes whose credential is a signature; the name of the key is one of its parameters.
 const SIGNATURES: [&str; 9] = [
     "aws",
@@ -135,8 +137,11 @@ fn basic(encoded: &[u8]) -> Option<Reading<'_>> {
     let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
     // An API key in place of the user, or of the password of a user that is none.
     let class = secret::vendor(user);
-    let is_key =
-        class.is_some() || NO_PASSWORDS.contains(&password) && secret::is_secret_value(user);
+    let is_key = class.is_some()
+        || NO_PASSWORDS.contains(&password)
+            && user.len() >= LEAST_KEY
+            && !user.contains('@')
+            && user.bytes().any(|byte| byte.is_ascii_digit());
     let kind = if is_key {
         IdentityKind::ApiKey
     } else {

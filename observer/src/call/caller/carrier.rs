@@ -38,13 +38,15 @@ const KEYS: [&str; 10] = [
     "auth",
 ];
 /// How names of keys end. From 2,600 published API descriptions: these find nine of ten.
-const KEY_ENDS: [&str; 16] = [
+const KEY_ENDS: [&str; 18] = [
     "-key",
     "apikey",
     "authkey",
     "appkey",
     "accesskey",
     "userkey",
+    "clientkey",
+    "privatekey",
     "token",
     "secret",
     "jwt",

@@ -31,7 +31,7 @@ impl<'a> Reading<'a> {
 
     /// A name with nothing secret about it.
     pub(super) fn public(kind: IdentityKind, name: &str) -> Option<Self> {
-        let id = text::name(name)?;
+        let id = Some(text::printable(name.trim())).filter(|id| !id.is_empty())?;
         Some(Self {
             kind,
             id: Some(id),
