@@ -39,6 +39,8 @@ mod sockets;
 #[cfg(target_arch = "bpf")]
 mod tls;
 #[cfg(target_arch = "bpf")]
+mod tls_go;
+#[cfg(target_arch = "bpf")]
 mod tls_without_cookie;
 
 #[cfg(not(target_arch = "bpf"))]

@@ -74,6 +74,15 @@ pub static MOVERS: LruHashMap<u64, Mover> = LruHashMap::with_max_entries(65_536,
 #[map]
 pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16_384, 0);
 
+/// Goroutines inside a read of Go's own TLS. Written at its entry, removed at its return. A server
+/// keeps one waiting in a read for each connection; old ones make room.
+#[map]
+pub static GO_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(65_536, 0);
+
+/// A zeroed call, as [`TLS_NEW`] is for streams.
+#[map]
+pub static GO_NEW: Array<TlsCall> = Array::with_max_entries(1, 0);
+
 /// TLS objects. Written by TLS probes; sockets write the cookie they are bound to.
 #[map]
 pub static TLS_STREAMS: LruHashMap<TlsKey, TlsStream> = LruHashMap::with_max_entries(65_536, 0);

@@ -16,7 +16,10 @@ use aya_ebpf::{
 use observer_common::{
     counter::SOURCE_TLS,
     event::{EventHeader, INBOUND, KIND_PLAINTEXT, KIND_TLS_FREED, PlaintextBody, TlsFreedBody},
-    tls::{COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, TlsCall, TlsCookie, TlsKey, TlsStream},
+    tls::{
+        COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCall, TlsCookie, TlsKey,
+        TlsStream,
+    },
 };
 
 use crate::{
@@ -52,7 +55,9 @@ pub fn tls_call_return(ctx: RetProbeContext) -> u32 {
 /// `void SSL_free(SSL *s)`
 #[uprobe]
 pub fn tls_free(ctx: ProbeContext) -> u32 {
-    let _ = try_free(&ctx);
+    if let Some(object) = ctx.arg(0) {
+        let _ = freed(object);
+    }
     0
 }
 
@@ -70,6 +75,15 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
             (&raw const (*ctx.regs).r8).read_volatile(),
         )
     };
+    if cookie.is_unless_flags() && fourth as u32 != 0 {
+        return None;
+    }
+    if cookie.is_unless_inside()
+        && let Some(outer) = TLS_CALLS.get_ptr(&thread)
+        && TlsCookie(unsafe { (*outer).cookie }).count() == COUNT_NONE
+    {
+        return None;
+    }
     let count = match cookie.count() {
         COUNT_IN_4TH => fourth,
         COUNT_IN_5TH => fifth,
@@ -120,6 +134,9 @@ fn try_return(result: i32) -> Option<()> {
 #[inline(always)]
 fn moved(call: *mut TlsCall, result: u32) -> Option<()> {
     let cookie = TlsCookie(unsafe { (*call).cookie });
+    if cookie.count() == COUNT_NONE {
+        return None;
+    }
     if cookie.count() == COUNT_IN_RESULT {
         unsafe { (*call).count = u64::from(result) };
     } else {
@@ -129,6 +146,13 @@ fn moved(call: *mut TlsCall, result: u32) -> Option<()> {
             return None;
         }
     }
+    deliver(call)
+}
+
+/// Hands over what a call moved: `call.count` bytes at `call.buffer`.
+#[inline(always)]
+pub fn deliver(call: *mut TlsCall) -> Option<()> {
+    let cookie = TlsCookie(unsafe { (*call).cookie });
     let moved = unsafe { (*call).count };
     if moved == 0 || moved > u64::from(u32::MAX) {
         return None;
@@ -254,11 +278,12 @@ fn lost(call: *mut TlsCall) -> u32 {
     1
 }
 
+/// The TLS object ends here.
 #[inline(always)]
-fn try_free(ctx: &ProbeContext) -> Option<()> {
+pub fn freed(object: u64) -> Option<()> {
     let thread = unsafe { bpf_get_current_pid_tgid() };
     let key = TlsKey {
-        object: ctx.arg(0)?,
+        object,
         tgid: thread >> 32,
     };
     let stream = TLS_STREAMS.get_ptr(&key)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
+use crate::call::Fingerprints;
 use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
 use crate::kernel::{
@@ -35,6 +36,8 @@ pub(super) struct CaptureThread {
     pub(super) both_sides: bool,
     /// What is left out; the kernel half has left out most of it.
     pub(super) filters: CaptureFilters,
+    pub(super) body_peek: u32,
+    pub(super) fingerprints: Fingerprints,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -67,6 +70,8 @@ impl CaptureThread {
             metrics,
             both_sides,
             filters,
+            body_peek,
+            fingerprints,
             stop,
             failed,
         } = self;
@@ -76,6 +81,7 @@ impl CaptureThread {
         let mut pipeline = Pipeline::new(PipelineSettings {
             clock_offset_ns: clock_offset_ns(),
             both_sides,
+            body_peek,
             ..PipelineSettings::default()
         });
         let Parts {
@@ -88,6 +94,7 @@ impl CaptureThread {
             filters,
             left_out: 0,
         };
+        pipeline.set_fingerprints(fingerprints);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;
