@@ -11,6 +11,7 @@ pub mod placement;
 mod process;
 mod processes;
 mod recent;
+mod signature;
 mod tls_libraries;
 mod version_text;
 
