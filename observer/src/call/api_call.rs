@@ -29,6 +29,8 @@ impl Role {
 /// The protocol that carried the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
+    /// HTTP/0.9, whose answers have no status (RFC 1945 §5).
+    Http09,
     /// HTTP/1.0 (RFC 1945).
     Http10,
     /// HTTP/1.1 (RFC 9112).
@@ -43,6 +45,7 @@ impl Protocol {
     /// The word used in JSON, metrics and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Http09 => "http/0.9",
             Self::Http10 => "http/1.0",
             Self::Http11 => "http/1.1",
             Self::Http2 => "h2",

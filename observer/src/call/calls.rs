@@ -215,6 +215,7 @@ impl Calls {
         self.counts.truncated += truncated;
         let protocol = match version {
             0 => Protocol::Http10,
+            9 => Protocol::Http09,
             1 => Protocol::Http11,
             _ if grpc => Protocol::Grpc,
             _ => Protocol::Http2,
@@ -412,7 +413,9 @@ impl Calls {
             ),
             (
                 Flag::NoResponse,
-                call.status.is_none() && !response.has(Marks::UNKNOWN),
+                call.status.is_none()
+                    && !response.has(Marks::UNKNOWN)
+                    && !(ended && call.protocol == Protocol::Http09),
             ),
             (Flag::Gap, both(Marks::GAP)),
             (Flag::Joined, first_joined),

@@ -6,6 +6,7 @@ use super::opening::{Opening, first_bytes, opening, skip_empty_lines};
 use super::pairing::Pairing;
 use super::reading::{Reader, Role};
 use super::side::{Side, State};
+use super::socks::{Socks, socks};
 use super::{Message, ProtocolCounts, Verdict};
 use crate::stream::{Chunk, Direction, Piece, add};
 
@@ -286,6 +287,9 @@ impl Http {
         };
         let midway = self.midway;
         let quiet_since_ns = self.active_ns;
+        if !midway && self.pass_socks(direction, bytes, shared) {
+            return false;
+        }
         let side = self.side(direction);
         let mut seen = if side.head.is_empty() {
             side.start_ns = time_ns;
@@ -340,6 +344,38 @@ impl Http {
                 false
             }
         }
+    }
+
+    /// Takes bytes that are, or may become, the opening of SOCKS; what follows one is kept.
+    fn pass_socks(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        shared: &mut ProtocolShared,
+    ) -> bool {
+        let asked = self.side(opposite(direction)).socks;
+        let side = self.side(direction);
+        let first = side.head.first().or(bytes.first());
+        let possible = matches!(first, Some(4 | 5)) || asked && first == Some(&0);
+        if side.socks || !possible {
+            return false;
+        }
+        let text = [&side.head, bytes].concat();
+        let rest = match socks(&text) {
+            Socks::No => return false,
+            Socks::Incomplete => bytes,
+            Socks::Opening(len) => {
+                side.socks = true;
+                side.drop_head(shared);
+                text.get(len..).unwrap_or_default()
+            }
+        };
+        // A few hundred bytes at most, or the start of a head.
+        if let Err(refused) = side.keep(rest, shared) {
+            refused.count(&mut shared.counts);
+            side.drop_head(shared);
+        }
+        true
     }
 
     /// From here on it is HTTP/2; `true`, for what opens a connection.

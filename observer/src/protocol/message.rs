@@ -14,7 +14,7 @@ pub struct RequestHead<'a> {
     pub time_ns: u64,
     /// Which way it went.
     pub direction: Direction,
-    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2.
+    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2, 9 for HTTP/0.9.
     pub version: u8,
     /// Its content is that of gRPC over HTTP/2.
     pub grpc: bool,

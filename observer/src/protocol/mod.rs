@@ -35,6 +35,7 @@ mod opening;
 mod pairing;
 mod reading;
 mod side;
+mod socks;
 mod verdict;
 
 pub use content::{Coding, Content, ContentKind};
