@@ -92,6 +92,7 @@ impl Pipeline {
                 }
             }
             Input::Tls { conn, tls } => self.learn(conn, out, |conn| conn.tls = Some(tls)),
+            Input::Hello { conn, hello } => self.learn(conn, out, |conn| conn.hello = Some(hello)),
             Input::Owner { conn, process } => {
                 self.learn(conn, out, |conn| conn.process = Some(process));
             }
