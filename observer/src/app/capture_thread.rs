@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
+use crate::call::Fingerprints;
 use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
 use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns, run_promptly};
@@ -32,6 +33,7 @@ pub(super) struct CaptureThread {
     pub(super) metrics: Metrics,
     pub(super) both_sides: bool,
     pub(super) body_peek: u32,
+    pub(super) fingerprints: Fingerprints,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -64,6 +66,7 @@ impl CaptureThread {
             metrics,
             both_sides,
             body_peek,
+            fingerprints,
             stop,
             failed,
         } = self;
@@ -76,6 +79,7 @@ impl CaptureThread {
             body_peek,
             ..PipelineSettings::default()
         });
+        pipeline.set_fingerprints(fingerprints);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;

@@ -117,9 +117,16 @@ pub enum AuthScheme {
     Digest,
     /// `Authorization: Negotiate` or `NTLM` (RFC 4559).
     Negotiate,
-    /// `Authorization: AWS4-HMAC-SHA256`.
+    /// `Authorization: AWS4-HMAC-SHA256` or `AWS4-ECDSA-P256-SHA256`, or presigned so.
     SigV4,
-    /// An API-key header, such as `X-Api-Key`.
+    /// Another signature with a named key: HTTP message signatures (RFC 9421), Azure shared keys,
+    /// Google HMAC keys, Hawk, OAuth 1.
+    Signature,
+    /// `Authorization: DPoP` (RFC 9449).
+    Dpop,
+    /// A token in `Authorization` under another scheme, or under none.
+    Token,
+    /// An API key in a field such as `X-Api-Key`, or in the query.
     ApiKey,
     /// A cookie that names a session.
     Cookie,
@@ -139,6 +146,9 @@ impl AuthScheme {
             Self::Digest => "digest",
             Self::Negotiate => "negotiate",
             Self::SigV4 => "sigv4",
+            Self::Signature => "signature",
+            Self::Dpop => "dpop",
+            Self::Token => "token",
             Self::ApiKey => "api_key",
             Self::Cookie => "cookie",
             Self::Proxy => "proxy",
@@ -263,4 +273,14 @@ pub struct ApiCall {
     pub tls: Option<Arc<Tls>>,
     /// What was odd, sorted, each at most once.
     pub flags: Vec<Flag>,
+}
+
+impl ApiCall {
+    /// The server took the credentials: their names are no longer only claimed.
+    pub fn verify_identities(&mut self) {
+        for identity in &mut self.identities {
+            Arc::make_mut(identity).verified = true;
+        }
+        self.identity = self.identities.first().cloned();
+    }
 }

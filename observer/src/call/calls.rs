@@ -1,7 +1,8 @@
 //! Builds calls from messages.
 
 use super::body::Hint;
-use super::credential::{RequestFields, challenges};
+use super::caller::{Caller, Callers, Fingerprints};
+use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Bodies, Duplicate, OpenCall};
@@ -35,6 +36,7 @@ pub struct Calls {
     /// Calls that wait for their addresses.
     unplaced: usize,
     local_pairs: LocalPairs,
+    callers: Callers,
 }
 
 impl Calls {
@@ -47,7 +49,13 @@ impl Calls {
             open_bytes: 0,
             unplaced: 0,
             local_pairs: LocalPairs::default(),
+            callers: Callers::new(Fingerprints::of_this_run()),
         }
+    }
+
+    /// Makes the fingerprints of credentials with these keys from now on.
+    pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
+        self.callers = Callers::new(fingerprints);
     }
 
     /// Memory of calls under way, bytes.
@@ -188,8 +196,12 @@ impl Calls {
             fields,
             marks,
         } = *head;
-        let RequestFields { host, scheme } = RequestFields::of(fields);
         let target = Target::of(method, target);
+        let Caller {
+            host,
+            scheme,
+            identities,
+        } = self.callers.read(fields, target.query);
         let role = match direction {
             Direction::Inbound => Role::Server,
             Direction::Outbound => Role::Client,
@@ -258,8 +270,8 @@ impl Calls {
                 outcome: AuthOutcome::Unknown,
                 challenged: false,
             },
-            identity: None,
-            identities: Vec::new(),
+            identity: identities.first().cloned(),
+            identities,
             body_error: None,
             tls: None,
             flags: Vec::new(),

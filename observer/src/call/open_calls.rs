@@ -63,6 +63,7 @@ impl OpenCall {
             query,
             operation,
             login,
+            identities,
             ..
         } = &self.call;
         size_of::<Self>()
@@ -73,6 +74,7 @@ impl OpenCall {
             + operation.as_ref().map_or(0, String::capacity)
             + login.as_ref().map_or(0, |login| login.len())
             + self.bodies.memory()
+            + identities.capacity() * size_of::<usize>()
     }
 }
 

@@ -55,6 +55,21 @@ impl Default for Capture {
     }
 }
 
+/// How callers are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentitySettings {
+    /// The key of fingerprints is replaced after this time.
+    pub key_rotation: Duration,
+}
+
+impl Default for IdentitySettings {
+    fn default() -> Self {
+        Self {
+            key_rotation: Duration::from_secs(90 * 86_400),
+        }
+    }
+}
+
 /// All settings, valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -68,6 +83,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// What is captured.
     pub capture: Capture,
+    /// How callers are named.
+    pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
     /// Bounds of the names of services and routes.
@@ -84,6 +101,7 @@ impl Default for Settings {
             state_dir: PathBuf::from("/var/lib/observer"),
             duration: None,
             capture: Capture::default(),
+            identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
             catalog: CatalogLimits::default(),
             audit: AuditSettings::default(),

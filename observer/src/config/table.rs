@@ -18,6 +18,9 @@ const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
 const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
 /// A window of hours would hold the failures of a whole day's typing errors.
 const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
+const KEY_ROTATION: RangeInclusive<Duration> =
+    Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
@@ -61,7 +64,7 @@ pub(super) struct Setting {
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: [Setting; 18] = [
+pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -187,6 +190,18 @@ pub(super) const SETTINGS: [Setting; 18] = [
             Ok(())
         },
         show: |settings| Some(toml_string(&show_size(settings.capture.body_peek.into()))),
+        example: "",
+    },
+    Setting {
+        key: "identity.key_rotation",
+        doc: &[
+            "The key of the fingerprints of credentials is replaced after this time: 1d to 3660d.",
+        ],
+        set: |settings, given| {
+            settings.identity.key_rotation = duration(given, &KEY_ROTATION)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.identity.key_rotation))),
         example: "",
     },
     Setting {
@@ -340,7 +355,7 @@ pub fn sample() -> String {
 fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     let mut out = String::new();
     let mut section = "";
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         let (its_section, name) = split(setting.key);
         if its_section != section {
             section = its_section;

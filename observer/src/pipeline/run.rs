@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Counts, Output, PipelineSettings};
-use crate::call::{Calls, OpenCalls};
+use crate::call::{Calls, Fingerprints, OpenCalls};
 use crate::protocol::{Http, Message, ProtocolShared};
 use crate::stream::{
     Bytes, Chunk, Conn, ConnId, Direction, Input, Segment, StreamPair, StreamShared, Table,
@@ -60,6 +60,12 @@ impl Pipeline {
     pub fn set_clock_offset(&mut self, clock_offset_ns: i64) {
         self.settings.clock_offset_ns = clock_offset_ns;
         self.shared.calls.clock_offset_ns = clock_offset_ns;
+    }
+
+    /// Makes the fingerprints of credentials with these keys from now on. Without it nobody can
+    /// compare those of two runs.
+    pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
+        self.shared.calls.set_fingerprints(fingerprints);
     }
 
     /// Says whether the source can leave out bytes that are not needed, and returns what was said
