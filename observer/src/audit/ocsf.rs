@@ -82,6 +82,7 @@ impl Ocsf {
             response_bytes,
             request_messages,
             response_messages,
+            websocket: _,
             client,
             server,
             process,

@@ -191,6 +191,17 @@ impl AuthOutcome {
     }
 }
 
+/// What went over a WebSocket connection, besides messages and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketCall {
+    /// Frames that the client sent.
+    pub client_frames: u64,
+    /// Frames that the server sent.
+    pub server_frames: u64,
+    /// Code of the first close (RFC 6455 §7.4); `None` if it ended without one.
+    pub close_code: Option<u16>,
+}
+
 /// Authentication of one call: what was sent and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Auth {
@@ -259,6 +270,9 @@ pub struct ApiCall {
     pub client: Option<SocketAddr>,
     /// Who answered.
     pub server: Option<SocketAddr>,
+    /// What went over the WebSocket connection that the call opened: frames of its client and of
+    /// its server. Messages and bytes are counted above.
+    pub websocket: Option<Box<WebSocketCall>>,
     /// The process at the end observed.
     pub process: Option<Arc<Process>>,
     /// Credential and outcome.

@@ -15,6 +15,7 @@ use super::opening::{Opening, is_simple, opening, skip_empty_lines};
 use super::pairing::Kind;
 use super::reading::{Reader, Role, so_far};
 use super::side::{Refused, State};
+use super::upgraded::Upgrade;
 use super::{Marks, Message, RequestHead, ResponseHead, Verdict};
 use crate::stream::add;
 
@@ -404,6 +405,20 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         });
         side.id = answered.map(|request| request.id);
         let kind = answered.map(|request| request.kind);
+        let upgraded = side
+            .id
+            .filter(|_| upgrade)
+            .and_then(|id| Upgrade::of(fields, id));
+        if let Some(Upgrade::Http2(_)) = upgraded {
+            // The answer comes as HTTP/2.
+            shared.counts.responses -= 1;
+            shared.counts.interim_responses += 1;
+            side.id = None;
+            side.state = State::Head;
+            self.upgrade = upgraded;
+            self.left_http = true;
+            return;
+        }
         let tunnel = upgrade || kind == Some(Kind::Connect) && (200..300).contains(&status);
         if tunnel {
             marks.add(Marks::UPGRADE);
@@ -420,6 +435,11 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let asked = answered.is_some_and(|request| request.asks);
         if side.id.is_some() && Content::of(fields).of_answer(Some(status), asked) {
             side.peek = shared.body_peek;
+        }
+        if upgraded.is_some() {
+            // Ends with what it has opened.
+            side.id = None;
+            self.upgrade = upgraded;
         }
         let bodiless = tunnel || matches!(status, 204 | 304) || kind == Some(Kind::Head);
         match if bodiless {

@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{Marks, Verdict};
+use super::{Marks, Verdict, WebSocketSide};
 use crate::stream::Direction;
 
 /// The head of a request.
@@ -98,6 +98,16 @@ pub enum Message<'a> {
         requests: Option<u64>,
         /// By the server, if known.
         responses: Option<u64>,
+    },
+    /// What went over the WebSocket connection that a request opened, before the end of its
+    /// response is told.
+    WebSocket {
+        /// Which request.
+        id: u64,
+        /// What its client sent.
+        client: WebSocketSide,
+        /// What its server sent.
+        server: WebSocketSide,
     },
     /// No response to a request will be told.
     Unanswered {

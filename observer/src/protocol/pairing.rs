@@ -92,6 +92,11 @@ impl Pairing {
         simple && !self.responses_lost
     }
 
+    /// Number of the next request.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
     /// Counting alone does not tell which request the next response answers.
     pub(super) fn uncertain(&self) -> bool {
         self.responses_lost || matches!(self.queue.front(), Some(Entry::Unseen(_)))

@@ -5,6 +5,7 @@ use super::http::ProtocolShared;
 use super::opening::{Opening, opening};
 use super::pairing::Pairing;
 use super::side::{Side, State};
+use super::upgraded::Upgrade;
 use super::{Marks, Message};
 use crate::stream::{Direction, add};
 
@@ -42,6 +43,10 @@ pub(super) struct Reader<'a, F> {
     pub heads: bool,
     /// The connection left HTTP.
     pub left_http: bool,
+    /// What it speaks instead, if that can be read.
+    pub upgrade: Option<Upgrade>,
+    /// Bytes at the end that are not HTTP/1.
+    pub rest: usize,
     /// What was taken for a head does not even begin like one.
     pub invalid: bool,
 }
@@ -50,7 +55,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     pub(super) fn data(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left_http {
-                add(&mut self.shared.counts.tunnel_bytes, bytes.len() as u64);
+                self.rest = bytes.len();
                 return;
             }
             let taken = match self.side.state {

@@ -180,9 +180,9 @@ fn requests_and_responses_that_overlap_in_time_are_paired() {
 fn upgrade_and_connect_end_http() {
     for (request, response, line) in [
         (
-            &b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"[..],
-            &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"[..],
-            "GET /ws 101 0 0 upgrade",
+            &b"GET /other HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n"[..],
+            &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n\x81\x05hello"[..],
+            "GET /other 101 0 0 upgrade",
         ),
         (
             b"CONNECT db.example:443 HTTP/1.1\r\n\r\n",
