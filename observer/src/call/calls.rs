@@ -9,6 +9,7 @@ use super::open_calls::{Bodies, Duplicate, OpenCall};
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
+    WebSocketCall,
 };
 use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
 use crate::stream::{Conn, Direction};
@@ -113,6 +114,17 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.request_messages = requests;
                     open.call.response_messages = responses;
+                }
+            }
+            Message::WebSocket { id, client, server } => {
+                if let Some(open) = open.get(id) {
+                    open.call.request_messages = (!client.lost).then_some(client.messages);
+                    open.call.response_messages = (!server.lost).then_some(server.messages);
+                    open.call.websocket = Some(Box::new(WebSocketCall {
+                        client_frames: client.frames,
+                        server_frames: server.frames,
+                        close_code: client.close_code.or(server.close_code),
+                    }));
                 }
             }
             Message::ResponseEnd {
@@ -227,6 +239,7 @@ impl Calls {
         self.counts.truncated += truncated;
         let protocol = match version {
             0 => Protocol::Http10,
+            9 => Protocol::Http09,
             1 => Protocol::Http11,
             _ if grpc => Protocol::Grpc,
             _ => Protocol::Http2,
@@ -263,6 +276,7 @@ impl Calls {
             response_messages: None,
             client: None,
             server: None,
+            websocket: None,
             process: None,
             auth: Auth {
                 scheme,
@@ -424,7 +438,9 @@ impl Calls {
             ),
             (
                 Flag::NoResponse,
-                call.status.is_none() && !response.has(Marks::UNKNOWN),
+                call.status.is_none()
+                    && !response.has(Marks::UNKNOWN)
+                    && !(ended && call.protocol == Protocol::Http09),
             ),
             (Flag::Gap, both(Marks::GAP)),
             (Flag::Joined, first_joined),

@@ -34,7 +34,7 @@ mod peeking;
 mod secret;
 mod target;
 
-pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role};
+pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role, WebSocketCall};
 pub use body_error::{BodyError, ErrorSource};
 pub use caller::{FingerprintKey, Fingerprints};
 pub use calls::{Calls, OPEN_LIMIT};
