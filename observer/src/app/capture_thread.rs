@@ -33,6 +33,7 @@ pub(super) struct CaptureThread {
     pub(super) metrics: Metrics,
     pub(super) both_sides: bool,
     pub(super) fingerprints: Fingerprints,
+    pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -65,6 +66,7 @@ impl CaptureThread {
             metrics,
             both_sides,
             fingerprints,
+            shown_query_values,
             stop,
             failed,
         } = self;
@@ -77,6 +79,7 @@ impl CaptureThread {
             ..PipelineSettings::default()
         });
         pipeline.set_fingerprints(fingerprints);
+        pipeline.show_query_values(shown_query_values);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;

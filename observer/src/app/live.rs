@@ -139,6 +139,7 @@ impl Agent {
             back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
+            shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
                 settings.identity.key_rotation,
