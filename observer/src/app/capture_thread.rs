@@ -34,6 +34,7 @@ pub(super) struct CaptureThread {
     pub(super) both_sides: bool,
     pub(super) fingerprints: Fingerprints,
     pub(super) shown_query_values: Arc<[Box<str>]>,
+    pub(super) body_peek: u32,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -67,6 +68,7 @@ impl CaptureThread {
             both_sides,
             fingerprints,
             shown_query_values,
+            body_peek,
             stop,
             failed,
         } = self;
@@ -76,6 +78,7 @@ impl CaptureThread {
         let mut pipeline = Pipeline::new(PipelineSettings {
             clock_offset_ns: clock_offset_ns(),
             both_sides,
+            body_peek,
             ..PipelineSettings::default()
         });
         pipeline.set_fingerprints(fingerprints);

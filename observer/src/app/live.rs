@@ -144,6 +144,7 @@ impl Agent {
                 &settings.state_dir,
                 settings.identity.key_rotation,
             ),
+            body_peek: settings.capture.body_peek,
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };

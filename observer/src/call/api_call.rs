@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{BodyError, Identity};
+use super::{BodyError, Identity, OperationKind};
 use crate::discover::Process;
 use crate::stream::{ConnId, Tls};
 
@@ -227,8 +227,17 @@ pub struct ApiCall {
     pub route: Option<Arc<str>>,
     /// Service name; filled in by `catalog`.
     pub service: Option<Arc<str>>,
-    /// Operation inside the URL: of gRPC, `package.Service/Method`.
+    /// What the call asks for where its URL alone does not say: of gRPC `package.Service/Method`,
+    /// of GraphQL type and name (`query Orders`), of SOAP, XML-RPC, JSON-RPC and AWS the name. Of
+    /// a batch the first eight, with a comma and a blank between them.
     pub operation: Option<String>,
+    /// The convention that names the operation.
+    pub operation_kind: Option<OperationKind>,
+    /// How many operations the call asks for, if all were seen.
+    pub operations: Option<u32>,
+    /// Who logs in: the user name in a body that has a password too (JSON, form, WS-Security), or
+    /// the client id beside a client secret. Claimed, at most 128 characters. Never the secret.
+    pub login: Option<Box<str>>,
     /// Status of the final response.
     pub status: Option<u16>,
     /// `grpc-status`, from the trailers or from a response that has nothing else.

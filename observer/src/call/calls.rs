@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::body::Hint;
 use super::caller::{Caller, Callers, Fingerprints};
 use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
-use super::open_calls::{Duplicate, OpenCall};
+use super::open_calls::{Bodies, Duplicate, OpenCall};
 use super::secret;
 use super::target::{self, Target};
-use super::{ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role};
-use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
+use super::{
+    ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
+};
+use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
 use crate::stream::{Conn, Direction};
 
 /// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
@@ -32,7 +35,7 @@ pub struct Calls {
     /// Tell calls of both sides where both ends of a connection are on this host.
     pub both_sides: bool,
     /// Memory of calls under way, bytes.
-    open_bytes: usize,
+    pub(super) open_bytes: usize,
     /// Calls that wait for their addresses.
     unplaced: usize,
     local_pairs: LocalPairs,
@@ -89,15 +92,19 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.request_bytes = body_bytes;
                     open.request.add(marks);
+                    self.asked(open, Some(body_bytes));
                 }
             }
-            Message::Response(ResponseHead {
-                id,
-                status,
-                fields,
-                marks,
-            }) => {
+            Message::Content { id, request, bytes } => self.content(open, id, request, bytes),
+            Message::Response(head) => {
+                let ResponseHead {
+                    id,
+                    status,
+                    fields,
+                    marks,
+                } = head;
                 if let Some(open) = open.get(id) {
+                    self.answered(open, &head);
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
                     grpc::answered(&mut open.call, fields);
@@ -222,6 +229,7 @@ impl Calls {
         let host = host.map(|host| keep(target::bounded(host, target::MAX_HOST)));
         let (path, cut) = target::path(target.path);
         truncated += u64::from(cut);
+        let asked_in = target.query;
         let query = target.query.map(|query| {
             let (query, cut) = target::query(query, &self.shown_query_values);
             truncated += u64::from(cut);
@@ -238,6 +246,8 @@ impl Calls {
             Protocol::Grpc => grpc::operation(&path),
             _ => None,
         };
+        let operation_kind = operation.is_some().then_some(OperationKind::Grpc);
+        let hint = Hint::of(&method, &path, asked_in, fields);
         let call = ApiCall {
             time_unix_ns: time_ns.saturating_add_signed(self.clock_offset_ns),
             conn: conn.id,
@@ -252,6 +262,9 @@ impl Calls {
             route: None,
             service: None,
             operation,
+            operation_kind,
+            operations: None,
+            login: None,
             status: None,
             grpc_status: None,
             duration_ns: None,
@@ -279,6 +292,11 @@ impl Calls {
             call,
             request: marks,
             response: Marks::NONE,
+            bodies: Bodies {
+                hint,
+                request: Content::of(fields),
+                ..Bodies::default()
+            },
         };
         self.serve(conn, open, role);
         let cost = new.cost();
@@ -348,9 +366,10 @@ impl Calls {
         &mut self,
         conn: &Conn,
         open: &mut OpenCalls,
-        done: OpenCall,
+        mut done: OpenCall,
         out: &mut impl FnMut(ApiCall),
     ) {
+        self.read(&mut done);
         if conn.flow.is_some() || conn.tls.is_none() {
             self.tell_now(conn, open, done, out);
             return;

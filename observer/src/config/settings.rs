@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -40,6 +41,8 @@ pub struct Capture {
     pub both_sides: bool,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// First bytes of a body that are read for an operation or an error; 0: none.
+    pub body_peek: u32,
 }
 
 impl Default for Capture {
@@ -48,6 +51,7 @@ impl Default for Capture {
             ring_bytes: 16 << 20,
             both_sides: false,
             tls: true,
+            body_peek: BODY_PEEK,
         }
     }
 }

@@ -12,6 +12,8 @@ use super::values::{
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
+/// Above this a body is content, not a message that names an operation.
+const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
 /// One failure is no burst; each failure wanted costs memory for each client.
 const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
 /// A window of hours would hold the failures of a whole day's typing errors.
@@ -65,7 +67,7 @@ pub(super) struct Setting {
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: [Setting; 19] = [
+pub(super) const SETTINGS: [Setting; 20] = [
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -172,6 +174,25 @@ pub(super) const SETTINGS: [Setting; 19] = [
             Ok(())
         },
         show: |settings| Some(settings.capture.tls.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.body_peek",
+        doc: &[
+            "First bytes of JSON, XML and form bodies that are read for the name of an operation, the",
+            "user of a login, or the code of an error: 0 (off) to 1MiB. Nothing else of them is kept.",
+        ],
+        set: |settings, given| {
+            let bytes = match given {
+                Given::Integer(bytes) => bytes,
+                given => parse_size(string(given)?)?,
+            };
+            let bytes = in_range(bytes, &BODY_PEEK, show_size)?;
+            settings.capture.body_peek =
+                u32::try_from(bytes).map_err(|_| "does not fit 32 bits".to_owned())?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_size(settings.capture.body_peek.into()))),
         example: "",
     },
     Setting {

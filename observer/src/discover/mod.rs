@@ -4,7 +4,9 @@ mod candidate;
 mod cgroup;
 mod elf_image;
 mod foreign;
+mod go;
 mod maps;
+mod named;
 pub mod placement;
 mod process;
 mod processes;
@@ -12,7 +14,7 @@ mod tls_libraries;
 mod version_text;
 
 pub use candidate::{Candidate, Finding, Refusal};
-pub use elf_image::{ElfError, ElfImage, Function};
+pub use elf_image::{ElfError, ElfImage, Extent, Function};
 pub use maps::FileId;
 pub use process::Process;
 pub use processes::Processes;

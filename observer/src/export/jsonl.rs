@@ -77,6 +77,9 @@ fn push_call(out: &mut String, call: &ApiCall) {
         route,
         service,
         operation,
+        operation_kind,
+        operations,
+        login: _,
         status,
         grpc_status,
         duration_ns,
@@ -113,6 +116,12 @@ fn push_call(out: &mut String, call: &ApiCall) {
     optional(out, "route", route.as_deref());
     optional(out, "service", service.as_deref());
     optional(out, "operation", operation.as_deref());
+    if let Some(kind) = operation_kind {
+        text(out, "operation_kind", kind.as_str());
+    }
+    if let Some(operations @ 2..) = operations {
+        number(out, "operations", u64::from(*operations));
+    }
     if let Some(status) = status {
         number(out, "status", u64::from(*status));
     }

@@ -41,11 +41,13 @@ struct Shared {
 impl Pipeline {
     /// A pipeline that knows no connection.
     pub fn new(settings: PipelineSettings) -> Self {
+        let mut protocol = ProtocolShared::default();
+        protocol.body_peek = settings.body_peek;
         Self {
             connections: Table::new(settings.max_connections),
             shared: Shared {
                 stream: StreamShared::default(),
-                protocol: ProtocolShared::default(),
+                protocol,
                 calls: Calls::new(settings.clock_offset_ns, settings.both_sides),
             },
             settings,
@@ -95,6 +97,7 @@ impl Pipeline {
                 }
             }
             Input::Tls { conn, tls } => self.learn(conn, out, |conn| conn.tls = Some(tls)),
+            Input::Hello { conn, hello } => self.learn(conn, out, |conn| conn.hello = Some(hello)),
             Input::Owner { conn, process } => {
                 self.learn(conn, out, |conn| conn.process = Some(process));
             }
