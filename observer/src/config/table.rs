@@ -30,6 +30,9 @@ const KEY_ROTATION: RangeInclusive<Duration> =
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
 
+/// Each is compared with each key of each query.
+const MAX_NAMES: usize = 64;
+
 /// Below this every disk is busy with syncing; above it too much is at stake.
 const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
 /// An idle log grows by this; a day of silence is the longest that still tells a stop from a lull.
@@ -325,6 +328,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
     Setting {
+        key: "unsafe_capture.query_values",
+        doc: &[
+            "Keys of queries whose values are told, such as \"page, limit\". What looks like a secret",
+            "is replaced all the same. Without this no value of a query is told.",
+        ],
+        set: |settings, given| {
+            settings.unsafe_capture.query_values = names(string(given)?)?.into();
+            Ok(())
+        },
+        show: |settings| {
+            Some(toml_string(
+                &settings.unsafe_capture.query_values.join(", "),
+            ))
+        },
+        example: "",
+    },
+    Setting {
         key: "audit.enabled",
         doc: &["Write the audit log, in the folder `audit` under `state_dir`. Flag: --audit."],
         set: |settings, given| {
@@ -393,6 +413,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
 ];
+
+/// Names between commas.
+fn names(text: &str) -> Result<Vec<Box<str>>, String> {
+    let names: Vec<Box<str>> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(Box::from)
+        .collect();
+    if names.len() > MAX_NAMES {
+        return Err(format!(
+            "has {} names: use at most {MAX_NAMES}",
+            names.len()
+        ));
+    }
+    Ok(names)
+}
 
 /// Section and name of a key; the section of a key outside any is empty.
 pub(super) fn split(key: &'static str) -> (&'static str, &'static str) {
