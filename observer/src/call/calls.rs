@@ -5,7 +5,9 @@ use super::grpc;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Duplicate, OpenCall};
 use super::target::{self, Target};
-use super::{ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role};
+use super::{
+    ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role, answer, request_signs,
+};
 use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
 use crate::stream::{Conn, Direction};
 
@@ -81,6 +83,7 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
+                    open.call.signs |= answer::signs(fields);
                     grpc::answered(&mut open.call, fields);
                     open.response.add(marks);
                 }
@@ -182,6 +185,10 @@ impl Calls {
             marks,
         } = *head;
         let RequestFields { host, scheme } = RequestFields::of(fields);
+        let agent = fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case("user-agent"));
+        let signs = request_signs(method, target, agent.map(|field| field.value));
         let target = Target::of(method, target);
         let role = match direction {
             Direction::Inbound => Role::Server,
@@ -248,6 +255,7 @@ impl Calls {
             identities: Vec::new(),
             body_error: None,
             tls: None,
+            signs,
             flags: Vec::new(),
         };
         let new = OpenCall {

@@ -125,6 +125,18 @@ fn is_key_field(name: &str) -> bool {
             .any(|suffix| ends_with(name.as_bytes(), suffix.as_bytes()))
 }
 
+/// A `Set-Cookie` gives a session a value: one that is emptied ends it.
+pub(super) fn sets_session(cookie: &[u8]) -> bool {
+    let pair = cookie
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    let mut parts = pair.splitn(2, |byte| *byte == b'=');
+    let name = parts.next().unwrap_or_default().trim_ascii();
+    let value = parts.next().unwrap_or_default().trim_ascii();
+    !value.is_empty() && is_session(name)
+}
+
 fn names_session(cookies: &[u8]) -> bool {
     cookies.split(|byte| *byte == b';').any(|cookie| {
         let name = cookie

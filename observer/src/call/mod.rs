@@ -17,7 +17,9 @@
     )
 )]
 
+mod answer;
 mod api_call;
+mod attack_words;
 mod body_error;
 mod calls;
 mod counts;
@@ -26,6 +28,9 @@ mod grpc;
 mod identity;
 mod local_pairs;
 mod open_calls;
+mod recorded;
+mod signs;
+mod suspicion;
 mod target;
 
 pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role};
@@ -34,3 +39,11 @@ pub use calls::{Calls, OPEN_LIMIT};
 pub use counts::CallCounts;
 pub use identity::{Claims, Identity, IdentityKind};
 pub use open_calls::OpenCalls;
+pub use recorded::Recorded;
+pub use signs::Signs;
+
+/// The signs of an attack in a request: of its target as it was sent, values included, and of
+/// its user agent.
+pub fn request_signs(method: &str, target: &str, agent: Option<&[u8]>) -> Signs {
+    suspicion::of_target(method, target) | agent.map_or(Signs::NONE, suspicion::of_agent)
+}

@@ -39,7 +39,9 @@ pub enum CommandArgs {
     /// Show the API calls in recordings; needs no privileges
     #[command(after_help = "Examples:
   observer replay calls.transcript                     a table and a summary
-  observer replay --format jsonl a.transcript b.transcript | jq .route")]
+  observer replay --format jsonl a.transcript b.transcript | jq .route
+  observer replay /var/log/nginx/access.log            an access log: endpoints, usage, findings
+  observer replay --format jsonl access.log | grep finding")]
     Replay(ReplayArgs),
     /// Tell what works on this host and what does not, and why
     #[command(after_help = "Examples:

@@ -1,6 +1,6 @@
 //! Reads recorded traffic and feeds it to the pipeline. No privileges, no clock.
 //!
-//! Enters: files of transcripts. Leaves: what the pipeline makes of them, the same on every run.
+//! Enters: files of transcripts, and access logs. Leaves: what the pipeline makes of them, the same on every run.
 //! Never: a file held in memory as a whole, or its content in an error.
 
 #![cfg_attr(
@@ -15,11 +15,15 @@
     )
 )]
 
+mod access_log;
 mod error;
+mod json_log;
 mod line;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 mod transcript;
 
+pub use access_log::{AccessLog, access_line, is_access_log};
 pub use error::{ReplayError, Wrong};
 pub use transcript::{MAX_LINE, Replayed, replay, replay_file};
