@@ -9,6 +9,7 @@
 //! - [`nginx`], [`apache`], [`script`]: servers. [`certificate`]: their TLS identity.
 //! - [`curl`], [`wrk`], [`h2load`], [`wire`]: clients.
 //! - [`namespace`], [`container`]: places to put a server in.
+//! - [`ways`]: every way to move bytes over a socket.
 //! - [`prometheus`], [`bpf`]: what looks at the agent from outside.
 //!
 //! It never decides what the agent should have seen by itself: that is always a server's log.
@@ -32,6 +33,7 @@ pub mod prometheus;
 pub mod running;
 pub mod script;
 pub mod wait;
+pub mod ways;
 pub mod wire;
 pub mod wrk;
 

@@ -159,7 +159,7 @@ impl Translator {
             }
             RawEvent::Owner { cookie, body } => out(Input::Owner {
                 conn: ConnId(cookie),
-                process: process(body.tgid),
+                process: named(process(body.tgid), &body.comm),
             }),
             RawEvent::Closed { cookie, time_ns } => self.closed(cookie, time_ns, out),
             RawEvent::Plaintext {
@@ -357,4 +357,18 @@ impl Translator {
             time_ns,
         });
     }
+}
+
+/// A process that was gone before it could be looked at has at least the name that the kernel half
+/// saw.
+fn named(process: Arc<Process>, comm: &[u8; 16]) -> Arc<Process> {
+    if !process.name.is_empty() {
+        return process;
+    }
+    let end = comm.iter().position(|&byte| byte == 0);
+    let comm = comm.get(..end.unwrap_or(comm.len())).unwrap_or_default();
+    Arc::new(Process {
+        name: String::from_utf8_lossy(comm).into_owned(),
+        ..Process::clone(&process)
+    })
 }
