@@ -18,8 +18,9 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
     let mut back = BackHalf::new(settings, &Metrics::new(), out, Style::of_stdout());
     let mut exit = Exit::Done;
     for file in files {
-        match is_access_log(file) {
-            Ok(true) => match listed(file, &mut back) {
+        // What cannot be opened is said by the replay.
+        if is_access_log(file).unwrap_or(false) {
+            match listed(file, &mut back) {
                 Ok(()) => continue,
                 Err(Stop::Written(error)) => return unwritten(&error),
                 Err(Stop::Read(error)) => {
@@ -27,9 +28,7 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
                     exit = Exit::Failed;
                     break;
                 }
-            },
-            // What cannot be opened is said by the replay.
-            Ok(false) | Err(_) => {}
+            }
         }
         // A file is a world of its own: connections of one do not go on in the next.
         let mut pipeline = Pipeline::new(PipelineSettings {

@@ -185,10 +185,13 @@ impl Calls {
             marks,
         } = *head;
         let RequestFields { host, scheme } = RequestFields::of(fields);
-        let agent = fields
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case("user-agent"));
-        let signs = request_signs(method, target, agent.map(|field| field.value));
+        let field = |name: &str| {
+            let found = fields
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case(name));
+            found.map(|field| field.value)
+        };
+        let signs = request_signs(method, target, field("user-agent"), field("referer"));
         let target = Target::of(method, target);
         let role = match direction {
             Direction::Inbound => Role::Server,

@@ -43,7 +43,14 @@ pub use recorded::Recorded;
 pub use signs::Signs;
 
 /// The signs of an attack in a request: of its target as it was sent, values included, and of
-/// its user agent.
-pub fn request_signs(method: &str, target: &str, agent: Option<&[u8]>) -> Signs {
-    suspicion::of_target(method, target) | agent.map_or(Signs::NONE, suspicion::of_agent)
+/// its user agent and the page it says it comes from.
+pub fn request_signs(
+    method: &str,
+    target: &str,
+    agent: Option<&[u8]>,
+    referrer: Option<&[u8]>,
+) -> Signs {
+    suspicion::of_target(method, target)
+        | agent.map_or(Signs::NONE, suspicion::of_agent)
+        | referrer.map_or(Signs::NONE, suspicion::of_referrer)
 }

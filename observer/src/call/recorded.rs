@@ -33,6 +33,8 @@ pub struct Recorded<'a> {
     pub response_bytes: u64,
     /// User agent.
     pub agent: Option<&'a str>,
+    /// Page that it says it comes from.
+    pub referrer: Option<&'a str>,
     /// Time taken, nanoseconds.
     pub duration_ns: Option<u64>,
 }
@@ -51,9 +53,15 @@ impl From<Recorded<'_>> for ApiCall {
             status,
             response_bytes,
             agent,
+            referrer,
             duration_ns,
         } = recorded;
-        let signs = request_signs(method, target, agent.map(str::as_bytes));
+        let signs = request_signs(
+            method,
+            target,
+            agent.map(str::as_bytes),
+            referrer.map(str::as_bytes),
+        );
         let parts = Target::of(method, target);
         let user = user.map(|user| target::bounded(user, MAX_USER).0);
         let identity = user.map(|user| {

@@ -67,6 +67,15 @@ pub(super) fn of_agent(agent: &[u8]) -> Signs {
     signs
 }
 
+/// The signs of the page that a request says it comes from.
+pub(super) fn of_referrer(referrer: &[u8]) -> Signs {
+    let referrer = referrer.get(..MOST.min(referrer.len())).unwrap_or(referrer);
+    if memchr::memmem::find(referrer, b"${").is_some() {
+        return Signs::CODE;
+    }
+    Signs::NONE
+}
+
 fn attacks(text: &str, path_length: usize) -> Signs {
     let mut signs = Signs::NONE;
     if TRAVERSAL.in_text(text) || text.get(..path_length).unwrap_or(text).ends_with("/..") {

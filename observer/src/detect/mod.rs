@@ -37,6 +37,7 @@ mod rate;
 mod rule;
 mod settings;
 mod source;
+mod visits;
 
 pub use counts::DetectCounts;
 pub use detector::Detector;

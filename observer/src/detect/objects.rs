@@ -48,7 +48,12 @@ impl Objects {
             usual.callers += 1;
         }
         let asked = self.asked.add(now, WINDOW, 1);
-        let away = matches!(facts.call.status, Some(403 | 404 | 410));
+        // To someone unknown, an object that is gone is a stale link.
+        let away = match facts.call.status {
+            Some(403) => true,
+            Some(404 | 410) => facts.account.or(facts.credential).is_some(),
+            _ => false,
+        };
         let away = self.turned_away.add(now, WINDOW, u32::from(away));
         let (count, new) = self.objects.add(facts.target_key, now, WINDOW);
         if new && count <= SHARE {

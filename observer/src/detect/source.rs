@@ -8,34 +8,27 @@ use super::facts::Facts;
 use super::finding::Finding;
 use super::rate::Rate;
 use super::rule::{
-    AUTH_FAILURE_BURST, CRAWL, CREDENTIAL_STUFFING, EXPLOIT_PROBE, HEADER_FLOOD, LOGIN_ATTEMPTS,
-    OPEN_PROXY_PROBE, PASSWORD_SPRAYING, PATH_ENUMERATION, PRIVATE_FILES, Rule, SCANNER,
-    SLOW_BRUTE_FORCE, SMUGGLING, STALE_CREDENTIAL, TOKEN_GUESSING,
+    AUTH_FAILURE_BURST, CREDENTIAL_STUFFING, LOGIN_ATTEMPTS, PASSWORD_SPRAYING, Rule,
+    SLOW_BRUTE_FORCE, STALE_CREDENTIAL, TOKEN_GUESSING,
 };
 use super::settings::DetectSettings;
-use crate::call::{AuthOutcome, Flag, Role, Signs};
+use crate::call::{AuthOutcome, Role};
 
-const SECOND: u64 = 1_000_000_000;
-const MINUTE: u64 = 60 * SECOND;
+pub(super) const SECOND: u64 = 1_000_000_000;
+pub(super) const MINUTE: u64 = 60 * SECOND;
 const DAY: u64 = 86_400 * SECOND;
-/// Paths are counted over this.
-const SCAN_WINDOW: u64 = MINUTE;
-/// Pages read over this are a crawl, and so many.
-const CRAWL_WINDOW: u64 = 10 * SECOND;
-const CRAWL_PAGES: usize = 40;
+/// Accounts that one source fails at within an hour while it logs in to none.
+const HOUR: u64 = 60 * MINUTE;
+const HOUR_ACCOUNTS: usize = 6;
 /// Guesses in so short a time are not typed: four in six seconds.
 const FAST_WINDOW: u64 = 6 * SECOND;
 const FAST_GUESSES: usize = 4;
 /// Guesses that a source spreads over ten minutes.
 const STEADY_WINDOW: u64 = 10 * MINUTE;
 const STEADY_GUESSES: u64 = 10;
-/// Probes of one kind, each different, within the scan window.
-const PROBES: usize = 4;
-/// Private files asked for, each different.
-const FILES: usize = 4;
 /// What goes on is reported again after this time, so that an attack of hours is neither one line
 /// nor a thousand.
-const REARM: u64 = 300 * SECOND;
+pub(super) const REARM: u64 = 300 * SECOND;
 /// An account tried so little each is stuffing: pairs from a list, not guesses.
 const STUFFING_ACCOUNTS: usize = 20;
 
@@ -43,38 +36,40 @@ const STUFFING_ACCOUNTS: usize = 20;
 #[derive(Debug, Default)]
 pub(super) struct Source {
     /// Calls that are no login, and credentials accepted.
-    calls: Rate,
-    accepted: Rate,
-    pages: Distinct,
-    suspect: Option<Box<Suspect>>,
+    pub(super) calls: Rate,
+    pub(super) accepted: Rate,
+    pub(super) last_accepted: u64,
+    pub(super) pages: Distinct,
+    pub(super) suspect: Option<Box<Suspect>>,
 }
 
 /// What a source did that an honest one seldom does.
 #[derive(Debug, Default)]
-struct Suspect {
+pub(super) struct Suspect {
     /// Refusals whose credential is not known, so that each may be another one.
-    blind: Rate,
-    refusals: Rate,
-    credentials: Distinct,
-    accounts: Distinct,
-    steady: Rate,
-    slow: Rate,
-    attempts: Rate,
+    pub(super) blind: Rate,
+    pub(super) refusals: Rate,
+    pub(super) credentials: Distinct,
+    pub(super) accounts: Distinct,
+    pub(super) accounts_hour: Distinct,
+    pub(super) steady: Rate,
+    pub(super) slow: Rate,
+    pub(super) attempts: Rate,
     /// Of attempts, how the last was answered; another answer begins anew.
-    attempt_answer: u64,
-    errors: Distinct,
-    files: Distinct,
-    probes: [Distinct; 3],
-    fast: [u64; FAST_GUESSES],
-    first: u64,
-    count: u64,
-    routes: Vec<Arc<str>>,
-    reported: Vec<(&'static str, u64)>,
+    pub(super) attempt_answer: u64,
+    pub(super) errors: Distinct,
+    pub(super) files: Distinct,
+    pub(super) probes: [Rate; 3],
+    pub(super) fast: [u64; FAST_GUESSES],
+    pub(super) first: u64,
+    pub(super) count: u64,
+    pub(super) routes: Vec<Arc<str>>,
+    pub(super) reported: Vec<(&'static str, u64)>,
 }
 
 impl Suspect {
     /// The rule may speak now, and not again for a while.
-    fn armed(&mut self, rule: Rule, now: u64, rearm: u64) -> bool {
+    pub(super) fn armed(&mut self, rule: Rule, now: u64, rearm: u64) -> bool {
         match self
             .reported
             .iter_mut()
@@ -111,6 +106,7 @@ impl Source {
         let (now, window) = (facts.now, settings.window_ns());
         if facts.accepted {
             self.accepted.add(now, window, 1);
+            self.last_accepted = now;
         }
         if !facts.login {
             self.calls.add(now, window, 1);
@@ -118,12 +114,7 @@ impl Source {
         if facts.refused {
             self.refused(facts, trusted, settings, out);
         }
-        if facts.login
-            && matches!(
-                facts.call.auth.outcome,
-                AuthOutcome::Unknown | AuthOutcome::Success | AuthOutcome::None
-            )
-        {
+        if facts.login && facts.call.auth.outcome == AuthOutcome::Unknown {
             self.attempt(facts, settings, out);
         }
         self.visits(facts, settings, out);
@@ -152,7 +143,10 @@ impl Source {
         out: &mut impl FnMut(Finding),
     ) {
         let Self {
-            accepted, suspect, ..
+            accepted,
+            last_accepted,
+            suspect,
+            ..
         } = self;
         let suspect = suspect.get_or_insert_default();
         let (now, window) = (facts.now, settings.window_ns());
@@ -188,6 +182,10 @@ impl Source {
             Some((account, _)) if !trusted => suspect.accounts.add(account, now, window).0,
             _ => suspect.accounts.count(now, window),
         };
+        let hourly = match facts.account {
+            Some((account, _)) if !trusted => suspect.accounts_hour.add(account, now, HOUR).0,
+            _ => 0,
+        };
         let finding = |suspect: &Suspect, rule: Rule, distinct: u64, message: String| Finding {
             count: suspect.count,
             distinct,
@@ -200,9 +198,10 @@ impl Source {
         let rearm = REARM.max(window);
         let mostly = settings.mostly_failures(total, good);
 
-        if accounts >= usize::try_from(settings.distinct_username_count).unwrap_or(usize::MAX)
-            && mostly
-        {
+        let wanted = usize::try_from(settings.distinct_username_count).unwrap_or(usize::MAX);
+        let slowly = hourly >= HOUR_ACCOUNTS.max(wanted) && (*last_accepted).abs_diff(now) > HOUR;
+        if accounts >= wanted && mostly || slowly {
+            let accounts = accounts.max(hourly);
             let single = total <= accounts as u64 * 3 / 2;
             let rule = if single && accounts >= STUFFING_ACCOUNTS {
                 CREDENTIAL_STUFFING
@@ -337,191 +336,4 @@ impl Source {
             });
         }
     }
-
-    fn visits(
-        &mut self,
-        facts: &Facts<'_>,
-        settings: &DetectSettings,
-        out: &mut impl FnMut(Finding),
-    ) {
-        let (call, now) = (facts.call, facts.now);
-        let service = facts.service();
-        let client = || facts.client_text();
-        let window = Duration::from_nanos(SCAN_WINDOW);
-        let error = matches!(call.status, Some(400 | 403 | 404 | 405 | 444));
-        let signs = call.signs;
-        if error && !facts.is_static() && !facts.login {
-            let suspect = self.suspect.get_or_insert_default();
-            let (count, new) = suspect.errors.add(shape(facts), now, SCAN_WINDOW);
-            let calls = self.calls.at(now, settings.window_ns());
-            let wanted = usize::try_from(settings.distinct_paths).unwrap_or(usize::MAX);
-            if new
-                && count >= wanted
-                && count as u64 * 2 >= calls
-                && suspect.armed(PATH_ENUMERATION, now, REARM)
-            {
-                let message = format!(
-                    "{} asked {service} for {count} paths within a minute that do not exist or are forbidden: it is looking for a way in",
-                    client()
-                );
-                out(Finding {
-                    count: count as u64,
-                    distinct: count as u64,
-                    window,
-                    ..facts.finding(PATH_ENUMERATION, message)
-                });
-            }
-        } else if !facts.is_static() && matches!(call.method.as_str(), "GET" | "HEAD") {
-            let (count, new) = self.pages.add(facts.target_key, now, CRAWL_WINDOW);
-            if new && count > CRAWL_PAGES {
-                let suspect = self.suspect.get_or_insert_default();
-                if suspect.armed(CRAWL, now, REARM) {
-                    let message = format!(
-                        "{} read {count} different pages of {service} within ten seconds: it is a program, copying or looking around",
-                        client()
-                    );
-                    out(Finding {
-                        count: count as u64,
-                        distinct: count as u64,
-                        window: Duration::from_nanos(CRAWL_WINDOW),
-                        ..facts.finding(CRAWL, message)
-                    });
-                }
-            }
-        }
-        if signs.any(Signs::SCANNER) {
-            let suspect = self.suspect.get_or_insert_default();
-            if suspect.armed(SCANNER, now, 6 * REARM) {
-                let message = format!(
-                    "{} looks for weaknesses of {service} with a scanner that names itself",
-                    client()
-                );
-                out(facts.finding(SCANNER, message));
-            }
-        }
-        if signs.has(Signs::PRIVATE_FILE) {
-            let suspect = self.suspect.get_or_insert_default();
-            let (count, new) = suspect.files.add(facts.target_key, now, SCAN_WINDOW);
-            if new && count >= FILES && suspect.armed(PRIVATE_FILES, now, REARM) {
-                let message = format!(
-                    "{} asked {service} for {count} files that are never meant to be served, such as settings, keys or copies",
-                    client()
-                );
-                out(Finding {
-                    count: count as u64,
-                    distinct: count as u64,
-                    window,
-                    ..facts.finding(PRIVATE_FILES, message)
-                });
-            }
-        }
-        self.probes(facts, out);
-        if signs.has(Signs::PROXY) && matches!(call.status, Some(400 | 403 | 404 | 405 | 501)) {
-            let suspect = self.suspect.get_or_insert_default();
-            if suspect.armed(OPEN_PROXY_PROBE, now, 6 * REARM) {
-                let message = format!(
-                    "{} asked {service} to fetch from another server and was turned away: it looks for an open proxy",
-                    client()
-                );
-                out(facts.finding(OPEN_PROXY_PROBE, message));
-            }
-        }
-        for (flag, rule, what) in [
-            (
-                Flag::ConflictingLength,
-                SMUGGLING,
-                "a request with two lengths: a second request may hide in it, past what a gateway checks",
-            ),
-            (
-                Flag::HeaderFlood,
-                HEADER_FLOOD,
-                "a header block longer than any honest one: servers that gather it run out of memory",
-            ),
-        ] {
-            if call.flags.contains(&flag) {
-                let suspect = self.suspect.get_or_insert_default();
-                if suspect.armed(rule, now, REARM) {
-                    out(facts.finding(rule, format!("{} sent {service} {what}", client())));
-                }
-            }
-        }
-    }
-
-    fn probes(&mut self, facts: &Facts<'_>, out: &mut impl FnMut(Finding)) {
-        let (signs, now) = (facts.call.signs, facts.now);
-        if !signs
-            .any(Signs::TRAVERSAL | Signs::SQL | Signs::SCRIPT | Signs::CODE | Signs::EXPLOIT_PATH)
-        {
-            return;
-        }
-        let suspect = self.suspect.get_or_insert_default();
-        // One is enough where it would take the host over; of the others one may be a mistake.
-        let at_once = signs.any(Signs::CODE | Signs::EXPLOIT_PATH)
-            || signs.has(Signs::TRAVERSAL | Signs::HIDDEN);
-        let mut most = 0;
-        let what = facts.target_key
-            ^ facts
-                .call
-                .query
-                .as_ref()
-                .map_or(0, |query| query.len() as u64)
-            ^ u64::from(facts.call.client.map_or(0, |c| c.port()));
-        for (probes, sign) in
-            suspect
-                .probes
-                .iter_mut()
-                .zip([Signs::TRAVERSAL, Signs::SQL, Signs::SCRIPT])
-        {
-            if signs.has(sign) {
-                most = most.max(probes.add(what, now, SCAN_WINDOW).0);
-            }
-        }
-        if (at_once || most >= PROBES) && suspect.armed(EXPLOIT_PROBE, now, REARM) {
-            let kind = if signs.has(Signs::CODE) {
-                "code"
-            } else if signs.has(Signs::EXPLOIT_PATH) {
-                "a path through which programs were taken over"
-            } else if signs.has(Signs::SQL) {
-                "SQL"
-            } else if signs.has(Signs::TRAVERSAL) {
-                "steps out of the folder that is served"
-            } else {
-                "script"
-            };
-            let message = format!(
-                "{} sent {} requests with {kind} in them: it tries whether the program can be made to run or show what it should not",
-                facts.client_text(),
-                facts.service()
-            );
-            out(Finding {
-                count: most.max(1) as u64,
-                window: Duration::from_nanos(SCAN_WINDOW),
-                ..facts.finding(EXPLOIT_PROBE, message)
-            });
-        }
-    }
-}
-
-/// A path with what is an id in it left out: many objects of one kind that are gone are one
-/// mistake, not many.
-fn shape(facts: &Facts<'_>) -> u64 {
-    let path = &facts.call.path;
-    let is_id = |part: &str| {
-        let name = part.split('.').next().unwrap_or_default();
-        !name.is_empty()
-            && (name.bytes().all(|b| b.is_ascii_digit())
-                || name.len() >= 16
-                    && name.bytes().any(|b| b.is_ascii_digit())
-                    && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'))
-    };
-    if !path.split('/').skip(2).any(is_id) {
-        return facts.target_key;
-    }
-    // FNV-1a of what is left: only paths with ids in them come here, and they count at most once.
-    path.split('/')
-        .filter(|part| !is_id(part))
-        .flat_map(|part| part.bytes().chain(std::iter::once(b'/')))
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
 }

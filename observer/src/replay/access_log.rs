@@ -151,8 +151,11 @@ fn common(line: &str) -> Option<ApiCall> {
         .next()
         .and_then(|bytes| bytes.parse().ok())
         .unwrap_or(0);
-    let agent = take_quoted(rest.get(rest.find('"').unwrap_or(rest.len())..)?)
-        .and_then(|(_, rest)| take_quoted(rest.get(rest.find('"')?..)?))
+    let quotes = rest.get(rest.find('"').unwrap_or(rest.len())..)?;
+    let (referrer, rest) = take_quoted(quotes).unwrap_or_default();
+    let agent = rest
+        .find('"')
+        .and_then(|at| take_quoted(rest.get(at..)?))
         .map(|(agent, _)| agent);
     let (method, target) = request_line(&request);
     Some(
@@ -166,6 +169,7 @@ fn common(line: &str) -> Option<ApiCall> {
             status: Some(status),
             response_bytes,
             agent: agent.as_deref().filter(|agent| *agent != "-"),
+            referrer: Some(&referrer),
             duration_ns: None,
         }
         .into(),

@@ -74,7 +74,7 @@ const TIME: [&str; 8] = [
 /// The call in an object; `None` if it is none of a request.
 pub(super) fn call(text: &str) -> Option<ApiCall> {
     let object: Value = serde_json::from_str(text).ok()?;
-    let text = |names: &[&str]| find(&object, names).and_then(|value| text_of(value));
+    let text = |names: &[&str]| find(&object, names).and_then(text_of);
     let method = text(&METHOD)?;
     let target = text(&TARGET)?;
     let status = find(&object, &STATUS).and_then(|value| match value {
@@ -96,7 +96,7 @@ pub(super) fn call(text: &str) -> Option<ApiCall> {
             method: &method,
             target: &target,
             host: host.as_deref(),
-            status: status.filter(|status| *status > 0),
+            status: Some(status.filter(|status| *status >= 100)?),
             agent: agent.as_deref(),
             ..Recorded::default()
         }
@@ -135,7 +135,7 @@ fn time(value: &Value) -> Option<u64> {
                 clippy::cast_sign_loss,
                 reason = "checked to be in range"
             )]
-            (seconds > 0.0 && seconds < 1e10).then(|| (seconds * 1e9) as u64)
+            (seconds > 0.0 && seconds < 1e10).then_some((seconds * 1e9) as u64)
         }
         _ => None,
     }
