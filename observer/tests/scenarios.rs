@@ -56,6 +56,8 @@ fn with(
         kind,
         id: id.into(),
         fingerprint: Some(format!("fp:{secret}").into()),
+        earlier: None,
+        class: None,
         source: "header:authorization".into(),
         verified: false,
         claims: None,
@@ -79,7 +81,7 @@ fn bearer(call: ApiCall, user: &str, token: &str, expires_in_s: i64, lifetime_s:
     let now = (call.time_unix_ns / SECOND) as i64;
     let mut call = with(call, AuthScheme::Bearer, IdentityKind::Jwt, user, token);
     let mut identity = (*call.identities[0]).clone();
-    identity.claims = Some(Box::new(Claims {
+    identity.claims = Some(Arc::new(Claims {
         expires_s: Some(now + expires_in_s),
         issued_s: Some(now + expires_in_s - lifetime_s),
         algorithm: Some("RS256".into()),
@@ -711,6 +713,16 @@ fn scenarios() -> Vec<Scenario> {
         &["header_flood"],
         0,
         vec![flood],
+    );
+
+    let mut batch = call(0, "203.0.113.5", "POST", "/graphql", 200);
+    batch.operation = Some("mutation login".to_owned());
+    batch.operations = Some(500);
+    add(
+        "five hundred logins in one GraphQL request",
+        &["batched_logins"],
+        0,
+        vec![batch],
     );
 
     let session = |at, client: &str| {

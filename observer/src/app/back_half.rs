@@ -6,7 +6,7 @@ use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, Judge};
+use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -25,6 +25,7 @@ pub(super) struct BackHalf<W> {
     catalog: Catalog,
     judge: Judge,
     detector: Detector,
+    proofs: Proofs,
     usage: Usage,
     recorder: Recorder,
     exporter: Exporter<W>,
@@ -39,6 +40,7 @@ impl<W: Write> BackHalf<W> {
             catalog: Catalog::new(settings.catalog),
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
+            proofs: Proofs::default(),
             usage: Usage::default(),
             recorder: metrics.recorder(),
             exporter: match settings.format {
@@ -63,6 +65,7 @@ impl<W: Write> BackHalf<W> {
             catalog,
             judge,
             detector,
+            proofs,
             usage,
             recorder,
             exporter,
@@ -73,6 +76,9 @@ impl<W: Write> BackHalf<W> {
         *calls += 1;
         catalog.name(&mut call);
         call.auth.outcome = judge.judge(&call);
+        if proofs.proves(&call) {
+            call.verify_identities();
+        }
         usage.record(&call);
         recorder.call(&call);
         detector.push(&call, &mut |finding| findings.push(finding));

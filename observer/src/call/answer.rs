@@ -4,7 +4,7 @@
 use httparse::Header;
 
 use super::Signs;
-use super::credential::sets_session;
+use super::caller::sets_session;
 
 /// Words in the path of a login page.
 const LOGIN_WORDS: [&str; 7] = [

@@ -61,7 +61,7 @@ impl Account {
             u64::from(settings.auth_failures) * 2
         };
         let finding = |rule: Rule, count: u64, window: Duration, message: String| Finding {
-            identity: Some(account.id.clone()),
+            identity: Some(account.into()),
             count,
             distinct: sources as u64,
             window,
@@ -124,7 +124,7 @@ impl Account {
                 facts.client_text()
             );
             out(Finding {
-                identity: Some(account.id.clone()),
+                identity: Some(account.into()),
                 count: guesses,
                 window: Duration::from_nanos(HOUR),
                 ..facts.finding(SUCCESS_AFTER_FAILURES, message)

@@ -68,7 +68,7 @@ impl Crowd {
         }
         let refused = self.refused.add(now, WINDOW, 1);
         let (sources, _) = self.sources.add(facts.source_key, now, WINDOW);
-        let what = facts.account.or(facts.credential).map(|(key, _)| key);
+        let what = facts.caller_key();
         let accounts = match what {
             Some(key) => self.accounts.add(key, now, WINDOW).0,
             // A login whose account is not seen: each may be another one.

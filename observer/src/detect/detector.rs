@@ -14,7 +14,7 @@ use super::rule::SUCCESS_AFTER_FAILURES;
 use super::settings::DetectSettings;
 use super::source::Source;
 use crate::call::{ApiCall, AuthScheme};
-use crate::catalog::Recent;
+use crate::recent::Recent;
 
 /// Sources remembered, at least; twice as many at most, of 150 bytes each if they are honest. An
 /// attacker with more addresses is caught by what is known of the accounts and the endpoint.
@@ -150,10 +150,7 @@ impl Detector {
             .as_deref()
             .is_some_and(|route| route.contains('{') && !route.starts_with('{'))
         {
-            let caller = facts
-                .account
-                .or(facts.credential)
-                .map_or(facts.source_key, |(key, _)| key);
+            let caller = facts.caller_key().unwrap_or(facts.source_key);
             if let Some(pair) = entry(objects, caller ^ facts.endpoint_key.rotate_left(1)) {
                 pair.push(&facts, &mut endpoint.usual, settings, out);
             }

@@ -101,7 +101,7 @@ impl Endpoint {
             path.split('/')
                 .any(|part| SENSITIVE.iter().any(|word| part.eq_ignore_ascii_case(word)))
         });
-        let Some((account, identity)) = facts.account.filter(|_| sensitive) else {
+        let Some((account, name)) = facts.account.filter(|_| sensitive) else {
             return;
         };
         self.calls += 1;
@@ -115,7 +115,7 @@ impl Endpoint {
                 callers - 1
             );
             out(Finding {
-                identity: Some(identity.id.clone()),
+                identity: Some(name.into()),
                 distinct: callers as u64,
                 window: Duration::from_nanos(MONTH),
                 ..facts.finding(NEW_CALLER, message)

@@ -29,7 +29,7 @@ pub(super) struct Facts<'a> {
     /// The /24 or /48 around it.
     pub(super) network_key: u64,
     /// The user, service account or key id that the request names.
-    pub(super) account: Option<(u64, &'a Identity)>,
+    pub(super) account: Option<(u64, &'a str)>,
     /// The secret that it carries.
     pub(super) credential: Option<(u64, &'a Identity)>,
     pub(super) endpoint_key: u64,
@@ -50,6 +50,11 @@ impl<'a> Facts<'a> {
             .as_deref()
             .filter(|identity| is_account(identity.kind))
             .or_else(|| names().find(|identity| is_account(identity.kind)));
+        // What a login is told is whom it is for, whoever the session before was.
+        let account = call
+            .login
+            .as_deref()
+            .or(account.map(|identity| &*identity.id));
         let credential = names()
             .find(|identity| identity.fingerprint.is_some())
             .or_else(|| {
@@ -65,8 +70,7 @@ impl<'a> Facts<'a> {
             source,
             source_key: hasher.hash_one((call.role, source)),
             network_key: hasher.hash_one(wide),
-            account: account
-                .map(|identity| (hasher.hash_one((&call.service, &identity.id)), identity)),
+            account: account.map(|name| (hasher.hash_one((&call.service, name)), name)),
             credential: credential
                 .map(|identity| (hasher.hash_one(&identity.fingerprint), identity)),
             endpoint_key: hasher.hash_one((&call.service, &call.route, &call.method)),
@@ -75,6 +79,20 @@ impl<'a> Facts<'a> {
             refused: outcome == AuthOutcome::Failed,
             accepted: outcome == AuthOutcome::Success,
         }
+    }
+
+    /// The account, else the credential.
+    pub(super) fn caller_key(&self) -> Option<u64> {
+        self.account
+            .map(|(key, _)| key)
+            .or(self.credential.map(|(key, _)| key))
+    }
+
+    /// The name of either.
+    pub(super) fn who(&self) -> Option<&'a str> {
+        self.account
+            .map(|(_, name)| name)
+            .or(self.credential.map(|(_, identity)| &*identity.id))
     }
 
     /// The credential is a token or a key: nobody types it.

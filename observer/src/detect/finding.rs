@@ -48,7 +48,7 @@ pub struct Finding {
     /// Bits of `client` that count: 32, or 64 for an IPv6 network, less for a wider one.
     pub client_prefix: u8,
     /// Account or fingerprint of the credential, if it is about one.
-    pub identity: Option<Box<str>>,
+    pub identity: Option<Arc<str>>,
     /// Service of the last call.
     pub service: Option<Arc<str>>,
     /// Calls that are the evidence.

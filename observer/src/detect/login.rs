@@ -2,7 +2,7 @@
 //! redirect. Learned for each endpoint from what success looks like there.
 
 use crate::call::{ApiCall, AuthOutcome, Signs};
-use crate::catalog::Recent;
+use crate::recent::Recent;
 
 /// Login endpoints that are remembered; a host has a few.
 const ENDPOINTS: usize = 1024;
@@ -117,6 +117,9 @@ impl Logins {
 pub(super) fn is_login(call: &ApiCall) -> bool {
     if call.method != "POST" && call.method != "PUT" {
         return false;
+    }
+    if call.login.is_some() {
+        return true;
     }
     if let Some(operation) = &call.operation {
         let name = operation.rsplit(['/', '.', ' ']).next().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! How many objects of an endpoint one caller asks for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::distinct::Distinct;
@@ -51,7 +52,7 @@ impl Objects {
         // To someone unknown, an object that is gone is a stale link.
         let away = match facts.call.status {
             Some(403) => true,
-            Some(404 | 410) => facts.account.or(facts.credential).is_some(),
+            Some(404 | 410) => facts.who().is_some(),
             _ => false,
         };
         let away = self.turned_away.add(now, WINDOW, u32::from(away));
@@ -66,10 +67,7 @@ impl Objects {
         let many = usual.callers >= PEERS && count as u64 * usual.callers >= TIMES * usual.objects;
         if away * 5 >= asked || many {
             self.reported = now;
-            let who = facts
-                .account
-                .or(facts.credential)
-                .map(|(_, identity)| identity.id.clone());
+            let who = facts.who().map(Arc::from);
             let message = format!(
                 "one caller asked for {count} or more objects of {} of {} within ten minutes, and {away} times in {asked} was turned away: it is trying whose objects it can get",
                 facts.endpoint(),

@@ -248,9 +248,11 @@ mod tests {
             kind: IdentityKind::Jwt,
             id: "alice".into(),
             fingerprint: Some("f".into()),
+            earlier: None,
+            class: None,
             source: "header:authorization".into(),
             verified: false,
-            claims: Some(Box::new(Claims {
+            claims: Some(Arc::new(Claims {
                 expires_s: Some(now - seconds_ago),
                 ..Claims::default()
             })),

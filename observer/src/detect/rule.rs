@@ -33,6 +33,7 @@ rules! {
     BRUTE_FORCE "brute_force" "T1110.001" High "one account is tried with many credentials"
     SLOW_BRUTE_FORCE "slow_brute_force" "T1110.001" Medium "the same, too slowly for a burst"
     LOGIN_ATTEMPTS "login_attempts" "T1110.001" Medium "one source does nothing but log in, and every answer is the same"
+    BATCHED_LOGINS "batched_logins" "T1110" High "one request holds many logins"
     PASSWORD_SPRAYING "password_spraying" "T1110.003" High "one source tries many accounts"
     CREDENTIAL_STUFFING "credential_stuffing" "T1110.004" High "many accounts are tried once each, from one network or from many"
     SUCCESS_AFTER_FAILURES "success_after_failures" "T1078" High "a credential is accepted where many were refused just before"

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::finding::Finding;
 use super::rule::{
-    CRAWL, EXPLOIT_PROBE, HEADER_FLOOD, OPEN_PROXY_PROBE, PATH_ENUMERATION, PRIVATE_FILES, SCANNER,
-    SMUGGLING,
+    BATCHED_LOGINS, CRAWL, EXPLOIT_PROBE, HEADER_FLOOD, OPEN_PROXY_PROBE, PATH_ENUMERATION,
+    PRIVATE_FILES, SCANNER, SMUGGLING,
 };
 use super::settings::DetectSettings;
 use super::source::{MINUTE, REARM, SECOND, Source};
@@ -17,6 +17,8 @@ const SCAN_WINDOW: u64 = MINUTE;
 /// Pages read over this are a crawl, and so many.
 const CRAWL_WINDOW: u64 = 10 * SECOND;
 const CRAWL_PAGES: usize = 40;
+/// Logins in one request: nobody has so many accounts to log in to at once.
+const BATCH: u32 = 5;
 /// Probes of one kind within the scan window.
 const PROBES: u64 = 4;
 /// Private files asked for, each different.
@@ -102,6 +104,22 @@ impl Source {
             }
         }
         self.probes(facts, out);
+        if let Some(operations) = call
+            .operations
+            .filter(|count| facts.login && *count >= BATCH)
+        {
+            let suspect = self.suspect.get_or_insert_default();
+            if suspect.armed(BATCHED_LOGINS, now, REARM) {
+                let message = format!(
+                    "{} put {operations} logins in one request to {service}: limits that count requests do not see them",
+                    client()
+                );
+                out(Finding {
+                    count: operations.into(),
+                    ..facts.finding(BATCHED_LOGINS, message)
+                });
+            }
+        }
         if signs.has(Signs::PROXY) && matches!(call.status, Some(400 | 403 | 404 | 405 | 501)) {
             let suspect = self.suspect.get_or_insert_default();
             if suspect.armed(OPEN_PROXY_PROBE, now, 6 * REARM) {
