@@ -103,6 +103,7 @@ fn call(n: u64, random: u64) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        signs: observer::call::Signs::NONE,
         flags: Vec::new(),
     }
 }
