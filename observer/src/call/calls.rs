@@ -1,11 +1,14 @@
 //! Builds calls from messages.
 
+use std::sync::Arc;
+
 use super::body::Hint;
 use super::caller::{Caller, Callers, Fingerprints};
 use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Bodies, Duplicate, OpenCall};
+use super::secret;
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
@@ -38,6 +41,8 @@ pub struct Calls {
     unplaced: usize,
     local_pairs: LocalPairs,
     callers: Callers,
+    /// Keys of queries whose values are told.
+    shown_query_values: Arc<[Box<str>]>,
 }
 
 impl Calls {
@@ -51,12 +56,18 @@ impl Calls {
             unplaced: 0,
             local_pairs: LocalPairs::default(),
             callers: Callers::new(Fingerprints::of_this_run()),
+            shown_query_values: Arc::default(),
         }
     }
 
     /// Makes the fingerprints of credentials with these keys from now on.
     pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
         self.callers = Callers::new(fingerprints);
+    }
+
+    /// Tells the values of these keys of queries, unless they look like secrets.
+    pub fn show_query_values(&mut self, keys: Arc<[Box<str>]>) {
+        self.shown_query_values = keys;
     }
 
     /// Memory of calls under way, bytes.
@@ -233,7 +244,7 @@ impl Calls {
         truncated += u64::from(cut);
         let asked_in = target.query;
         let query = target.query.map(|query| {
-            let (query, cut) = target::query(query);
+            let (query, cut) = target::query(query, &self.shown_query_values);
             truncated += u64::from(cut);
             query
         });
@@ -462,6 +473,11 @@ impl Calls {
             if set {
                 call.flags.push(flag);
             }
+        }
+        if let Some(error) = &mut call.body_error
+            && let std::borrow::Cow::Owned(code) = secret::redact_text(&error.code)
+        {
+            error.code = code.into();
         }
         call.scheme = if tls.is_some() { "https" } else { "http" };
         call.tls.clone_from(tls);

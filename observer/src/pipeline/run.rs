@@ -68,6 +68,11 @@ impl Pipeline {
         self.shared.calls.set_fingerprints(fingerprints);
     }
 
+    /// Tells the values of these keys of queries, unless they look like secrets.
+    pub fn show_query_values(&mut self, keys: Arc<[Box<str>]>) {
+        self.shared.calls.show_query_values(keys);
+    }
+
     /// Says whether the source can leave out bytes that are not needed, and returns what was said
     /// before. If it cannot, [`Output::Skip`] does not come, and what is missing is a loss.
     pub fn skip_bodies(&mut self, can: bool) -> bool {
