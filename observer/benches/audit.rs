@@ -78,6 +78,7 @@ fn call(n: u64, random: u64) -> ApiCall {
         operations: None,
         login: None,
         grpc_status: None,
+        grpc_message: None,
         request_messages: None,
         response_messages: None,
         websocket: None,
