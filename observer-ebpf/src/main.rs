@@ -17,19 +17,27 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod first_bytes;
+#[cfg(target_arch = "bpf")]
 mod functions;
 #[cfg(target_arch = "bpf")]
 mod ledger;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod openings;
+#[cfg(target_arch = "bpf")]
 mod packets;
+#[cfg(target_arch = "bpf")]
+mod payload;
 #[cfg(target_arch = "bpf")]
 mod ring;
 #[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]
 mod tls;
+#[cfg(target_arch = "bpf")]
+mod tls_go;
 #[cfg(target_arch = "bpf")]
 mod tls_without_cookie;
 

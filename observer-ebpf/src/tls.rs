@@ -16,13 +16,16 @@ use aya_ebpf::{
 use observer_common::{
     counter::SOURCE_TLS,
     event::{EventHeader, INBOUND, KIND_PLAINTEXT, KIND_TLS_FREED, PlaintextBody, TlsFreedBody},
-    tls::{COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, TlsCall, TlsCookie, TlsKey, TlsStream},
+    tls::{
+        COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCall, TlsCookie, TlsKey,
+        TlsStream,
+    },
 };
 
 use crate::{
     ledger,
     maps::{OWN_TGID, TLS_CALLS, TLS_CONTROL, TLS_NEW, TLS_STREAMS},
-    ring::{self, LARGEST},
+    ring::{self, HEAD, LARGEST},
 };
 
 /// `int f(SSL *s, void *buf, size_t num, ...)` with the argument registers still intact.
@@ -52,7 +55,9 @@ pub fn tls_call_return(ctx: RetProbeContext) -> u32 {
 /// `void SSL_free(SSL *s)`
 #[uprobe]
 pub fn tls_free(ctx: ProbeContext) -> u32 {
-    let _ = try_free(&ctx);
+    if let Some(object) = ctx.arg(0) {
+        let _ = freed(object);
+    }
     0
 }
 
@@ -70,6 +75,15 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
             (&raw const (*ctx.regs).r8).read_volatile(),
         )
     };
+    if cookie.is_unless_flags() && fourth as u32 != 0 {
+        return None;
+    }
+    if cookie.is_unless_inside()
+        && let Some(outer) = TLS_CALLS.get_ptr(&thread)
+        && TlsCookie(unsafe { (*outer).cookie }).count() == COUNT_NONE
+    {
+        return None;
+    }
     let count = match cookie.count() {
         COUNT_IN_4TH => fourth,
         COUNT_IN_5TH => fifth,
@@ -82,6 +96,7 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
         },
         buffer: ctx.arg(1)?,
         count,
+        captured: 0,
         cookie: cookie.0,
     };
     TLS_CALLS.insert(&thread, &call, 0).ok()
@@ -119,6 +134,9 @@ fn try_return(result: i32) -> Option<()> {
 #[inline(always)]
 fn moved(call: *mut TlsCall, result: u32) -> Option<()> {
     let cookie = TlsCookie(unsafe { (*call).cookie });
+    if cookie.count() == COUNT_NONE {
+        return None;
+    }
     if cookie.count() == COUNT_IN_RESULT {
         unsafe { (*call).count = u64::from(result) };
     } else {
@@ -128,6 +146,13 @@ fn moved(call: *mut TlsCall, result: u32) -> Option<()> {
             return None;
         }
     }
+    deliver(call)
+}
+
+/// Hands over what a call moved: `call.count` bytes at `call.buffer`.
+#[inline(always)]
+pub fn deliver(call: *mut TlsCall) -> Option<()> {
+    let cookie = TlsCookie(unsafe { (*call).cookie });
     let moved = unsafe { (*call).count };
     if moved == 0 || moved > u64::from(u32::MAX) {
         return None;
@@ -184,7 +209,13 @@ fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
     let moved = unsafe { (*call).count } as u32;
     ledger::add(unsafe { &raw mut (*row).seen }, u64::from(moved));
     // A write of more leaves a gap of known size.
-    let n = if moved > LARGEST { LARGEST } else { moved };
+    let most = if moved > HEAD && ring::crowded() {
+        HEAD
+    } else {
+        LARGEST
+    };
+    let n = if moved > most { most } else { moved };
+    unsafe { (*call).captured = u64::from(n) };
     let fill = |header: *mut EventHeader, body: *mut PlaintextBody| unsafe {
         let cookie = TlsCookie((*call).cookie);
         let thread = bpf_get_current_pid_tgid();
@@ -207,16 +238,17 @@ fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
     // Looked up again, which costs less than the stack to keep it.
     let row = ledger::row(SOURCE_TLS)?;
     let moved = unsafe { (*call).count } as u32;
-    let n = if moved > LARGEST { LARGEST } else { moved };
-    ledger::settle(row, result, n, moved);
+    let n = unsafe { (*call).captured } as u32;
+    ledger::settle(row, result, n, moved, n <= HEAD);
     Some(())
 }
 
+/// The TLS object ends here.
 #[inline(always)]
-fn try_free(ctx: &ProbeContext) -> Option<()> {
+pub fn freed(object: u64) -> Option<()> {
     let thread = unsafe { bpf_get_current_pid_tgid() };
     let key = TlsKey {
-        object: ctx.arg(0)?,
+        object,
         tgid: thread >> 32,
     };
     let stream = TLS_STREAMS.get_ptr(&key)?;

@@ -132,8 +132,11 @@ impl LibraryProbes {
     }
 
     fn attach(&mut self, candidate: &Candidate) -> TlsAttachment {
-        let (library, refused) = match &candidate.finding {
-            Finding::Refused(refusal) => (refusal.library.clone(), Some(refusal.reason.clone())),
+        let (library, plan, refused) = match &candidate.finding {
+            Finding::Refused(refusal) => {
+                let reason = Some(refusal.reason.clone());
+                (refusal.library.clone(), None, reason)
+            }
             Finding::Plan(plan) => {
                 let known = self
                     .probed
@@ -146,7 +149,7 @@ impl LibraryProbes {
                     .probed
                     .get(&candidate.file)
                     .and_then(|probed| probed.outcome.as_ref().err().cloned());
-                (plan.library.clone(), refused)
+                (plan.library.clone(), Some(Arc::clone(plan)), refused)
             }
         };
         TlsAttachment {
@@ -154,6 +157,7 @@ impl LibraryProbes {
             process: name(candidate.pid),
             library,
             path: candidate.path.clone(),
+            plan,
             refused,
         }
     }

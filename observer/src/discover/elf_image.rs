@@ -56,17 +56,30 @@ pub struct Function {
 struct Section {
     name: String,
     kind: elf::SectionType,
+    address: u64,
     offset: u64,
     size: u64,
     link: u32,
 }
 
-/// A part of the file that is mapped executable.
+/// A part of the file that is mapped.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     address: u64,
     offset: u64,
     size: u64,
+    executable: bool,
+}
+
+/// Where a section lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Virtual address of its first byte, before relocation.
+    pub address: u64,
+    /// Its offset in the file, in bytes.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// See the module.
@@ -127,11 +140,12 @@ impl<'a> ElfImage<'a> {
         )?;
         for segment in items::<elf::ProgramHeader64<LE>>(&bytes) {
             let executable = segment.p_flags.get(LE).contains(elf::PF_X);
-            if segment.p_type.get(LE) == elf::PT_LOAD && executable {
+            if segment.p_type.get(LE) == elf::PT_LOAD {
                 self.segments.push(Segment {
                     address: segment.p_vaddr.get(LE),
                     offset: segment.p_offset.get(LE),
                     size: segment.p_filesz.get(LE),
+                    executable,
                 });
             }
         }
@@ -164,6 +178,7 @@ impl<'a> ElfImage<'a> {
             .map(|section| Section {
                 name: text_at(&names, section.sh_name.get(LE)),
                 kind: section.sh_type.get(LE),
+                address: section.sh_addr.get(LE),
                 offset: section.sh_offset.get(LE),
                 size: section.sh_size.get(LE),
                 link: section.sh_link.get(LE),
@@ -190,9 +205,14 @@ impl<'a> ElfImage<'a> {
         self.read(offset, size)
     }
 
-    /// Is there a section of this name that has bytes in the file?
-    pub fn has_section(&self, name: &str) -> bool {
-        self.section(name).is_some()
+    /// Where the section of this name lies, if it has bytes in the file.
+    pub fn extent(&self, name: &str) -> Option<Extent> {
+        let section = self.section(name)?;
+        Some(Extent {
+            address: section.address,
+            offset: section.offset,
+            size: section.size.min(self.length.checked_sub(section.offset)?),
+        })
     }
 
     fn section(&self, name: &str) -> Option<&Section> {
@@ -265,22 +285,34 @@ impl<'a> ElfImage<'a> {
 
     /// File offset of a virtual address that is mapped executable.
     pub fn file_offset(&self, address: u64) -> Option<u64> {
-        let (offset, _) = self.locate(address)?;
+        let (offset, _) = self.locate(address, true)?;
         Some(offset)
     }
 
     /// File offset of `address`, and the bytes that its segment still has from there.
-    fn locate(&self, address: u64) -> Option<(u64, u64)> {
-        self.segments.iter().find_map(|segment| {
-            let into = address.checked_sub(segment.address)?;
-            let left = segment.size.checked_sub(into).filter(|left| *left > 0)?;
-            Some((segment.offset.checked_add(into)?, left))
-        })
+    fn locate(&self, address: u64, code: bool) -> Option<(u64, u64)> {
+        let mapped = self.segments.iter();
+        mapped
+            .filter(|it| it.executable || !code)
+            .find_map(|segment| {
+                let into = address.checked_sub(segment.address)?;
+                let left = segment.size.checked_sub(into).filter(|left| *left > 0)?;
+                Some((segment.offset.checked_add(into)?, left))
+            })
     }
 
     /// Up to `size` bytes of code at `address`; fewer at the end of the segment, none outside.
     pub fn code(&self, address: u64, size: u64) -> Vec<u8> {
-        let Some((offset, left)) = self.locate(address) else {
+        let Some((offset, left)) = self.locate(address, true) else {
+            return Vec::new();
+        };
+        self.table(offset, size.min(left)).unwrap_or_default()
+    }
+
+    /// Up to `size` bytes of the file that are mapped at `address`, code or data; fewer at the end
+    /// of the segment, none outside.
+    pub fn mapped(&self, address: u64, size: u64) -> Vec<u8> {
+        let Some((offset, left)) = self.locate(address, false) else {
             return Vec::new();
         };
         self.table(offset, size.min(left)).unwrap_or_default()

@@ -143,7 +143,7 @@ mod tests {
             .iter()
             .filter(|(name, _)| name.starts_with("tls_"))
             .collect();
-        assert_eq!(uprobes.len(), 10, "{depths:?}");
+        assert_eq!(uprobes.len(), 13, "{depths:?}");
         for (name, depth) in uprobes {
             assert!(*depth < PRIVATE_STACK, "{name} uses {depth} bytes of stack");
         }

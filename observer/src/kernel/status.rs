@@ -1,5 +1,9 @@
 //! What the kernel half can say of itself: probes, ledger, TLS libraries.
 
+use std::sync::Arc;
+
+use crate::discover::placement::LibraryPlan;
+
 /// What became of one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeOutcome {
@@ -67,6 +71,8 @@ pub struct TlsAttachment {
     pub library: String,
     /// Path of the mapped file as the process sees it.
     pub path: String,
+    /// Where its probes go, if places were found.
+    pub plan: Option<Arc<LibraryPlan>>,
     /// `None`: attached. `Some`: why not, and what would help.
     pub refused: Option<String>,
 }
