@@ -42,7 +42,7 @@ pub fn settle(row: *mut LedgerRow, result: Result<(), Unsent>, sent: u32, moved:
             return;
         }
         Err(Unsent::Full) => unsafe { &raw mut (*row).ring_full },
-        Err(Unsent::Unreadable) => unsafe { &raw mut (*row).unreadable },
+        Err(Unsent::Unreadable | Unsent::TooMany) => unsafe { &raw mut (*row).unreadable },
     };
     add(tally, u64::from(moved));
 }

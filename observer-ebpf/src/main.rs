@@ -23,9 +23,15 @@ mod ledger;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod msg_iter;
+#[cfg(target_arch = "bpf")]
 mod packets;
 #[cfg(target_arch = "bpf")]
 mod ring;
+#[cfg(target_arch = "bpf")]
+mod socket_functions;
+#[cfg(target_arch = "bpf")]
+mod socket_stream;
 #[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::kernel::SocketCapture;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,6 +38,8 @@ pub struct Capture {
     pub ring_bytes: u32,
     /// Connections with both ends on this host are captured at both, not only at the server's.
     pub both_sides: bool,
+    /// Where the bytes of sockets are taken.
+    pub sockets: SocketCapture,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
 }
@@ -46,6 +49,7 @@ impl Default for Capture {
         Self {
             ring_bytes: 16 << 20,
             both_sides: false,
+            sockets: SocketCapture::Auto,
             tls: true,
         }
     }

@@ -1,7 +1,7 @@
 //! Sums the kernel's books over its processors.
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use observer_common::counter::{LedgerRow, SOURCE_PACKETS, SOURCE_TLS, Tally};
+use observer_common::counter::{LedgerRow, SOURCE_FUNCTIONS, SOURCE_PACKETS, SOURCE_TLS, Tally};
 
 use super::error::KernelError;
 use super::status::{Count, SourceLedger};
@@ -28,16 +28,20 @@ impl LedgerReader {
 
     /// The books of every source as they stand now.
     pub fn read(&self) -> Result<Vec<SourceLedger>, KernelError> {
-        [(SOURCE_PACKETS, "packets"), (SOURCE_TLS, "tls")]
-            .into_iter()
-            .map(|(index, source)| {
-                let rows = self
-                    .map
-                    .get(&index, 0)
-                    .map_err(|source| KernelError::MapAccess { name: NAME, source })?;
-                Ok(sum(source, rows.iter()))
-            })
-            .collect()
+        [
+            (SOURCE_PACKETS, "packets"),
+            (SOURCE_FUNCTIONS, "functions"),
+            (SOURCE_TLS, "tls"),
+        ]
+        .into_iter()
+        .map(|(index, source)| {
+            let rows = self
+                .map
+                .get(&index, 0)
+                .map_err(|source| KernelError::MapAccess { name: NAME, source })?;
+            Ok(sum(source, rows.iter()))
+        })
+        .collect()
     }
 }
 
@@ -63,6 +67,7 @@ fn sum<'a>(
             ("duplicate", total(|row| row.duplicate)),
             ("tls", total(|row| row.tls)),
             ("not_http", total(|row| row.other)),
+            ("no_memory", total(|row| row.no_memory)),
         ],
         skipped: total(|row| row.skipped),
         lost: vec![
