@@ -1,5 +1,7 @@
 //! What the kernel half keeps for each socket, and what the user half may tell it about one.
 
+use crate::counter::ConnBooks;
+
 /// Nothing decided yet: payload goes to the user half, which will say.
 pub const VERDICT_OPEN: u8 = 0;
 /// HTTP/1: payload goes to the user half.
@@ -8,6 +10,48 @@ pub const VERDICT_HTTP: u8 = 1;
 pub const VERDICT_TLS: u8 = 2;
 /// Something else: nothing but counters.
 pub const VERDICT_OTHER: u8 = 3;
+
+/// Not HTTP, and not one of these.
+pub const PROTOCOL_UNKNOWN: u8 = 0;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_SSH: u8 = 1;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_POSTGRESQL: u8 = 2;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_MYSQL: u8 = 3;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_REDIS: u8 = 4;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_SMTP_OR_FTP: u8 = 5;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_AMQP: u8 = 6;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_MONGODB: u8 = 7;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_MQTT: u8 = 8;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_NATS: u8 = 9;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_BITTORRENT: u8 = 10;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_SMB: u8 = 11;
+/// Protocols told apart.
+pub const PROTOCOLS: u32 = 12;
+/// The words for them in metrics, by number.
+pub const PROTOCOL_NAMES: [&str; PROTOCOLS as usize] = [
+    "unknown",
+    "ssh",
+    "postgresql",
+    "mysql",
+    "redis",
+    "smtp_or_ftp",
+    "amqp",
+    "mongodb",
+    "mqtt",
+    "nats",
+    "bittorrent",
+    "smb",
+];
 
 /// State of one socket, in socket-local storage: it lives and dies with the socket, and sockets
 /// accepted from a listener begin with a copy of the listener's.
@@ -41,9 +85,45 @@ pub struct ConnState {
     pub own: u8,
     /// 1: events were sent for it, so its end must be reported.
     pub emitted: u8,
+    /// One of the `EXCLUDED_` constants.
+    pub excluded: u8,
     /// Explicit padding, always 0.
-    pub pad: [u8; 2],
+    pub pad: u8,
+    /// What became of its payload.
+    pub books: ConnBooks,
 }
+
+/// No filter was asked about the socket yet.
+pub const EXCLUDED_UNKNOWN: u8 = 0;
+/// No filter leaves the socket out.
+pub const EXCLUDED_NOT: u8 = 1;
+/// A filter leaves the socket out.
+pub const EXCLUDED_YES: u8 = 2;
+
+/// Only connections with one of the ports given are wanted.
+pub const FILTER_ONLY_PORTS: u32 = 1;
+/// Connections with one of the ports given are not wanted.
+pub const FILTER_PORTS: u32 = 2;
+/// Connections with an end in one of the networks given are not wanted.
+pub const FILTER_NETWORKS: u32 = 4;
+/// Connections of the control groups given, and of those below them, are not wanted.
+pub const FILTER_CGROUPS: u32 = 8;
+/// Connections of processes with one of the names given are not wanted.
+pub const FILTER_NAMES: u32 = 16;
+
+/// Most entries of one filter.
+pub const FILTER_ENTRIES: u32 = 256;
+/// Levels below the root at which a control group can be left out.
+pub const FILTER_CGROUP_LEVELS: i32 = 8;
+
+/// Value of a port that is wanted.
+pub const PORT_ONLY: u8 = 1;
+/// Value of a port that is not wanted.
+pub const PORT_EXCLUDED: u8 = 2;
+
+/// An address in the filter of networks: the family (4 or 6), three zeros, and the address as in
+/// [`crate::event::Tuple`].
+pub type FilterAddress = [u8; 20];
 
 /// What the user half tells the kernel half about one socket, by cookie.
 #[repr(C)]
@@ -76,7 +156,7 @@ pub struct Mover {
 }
 
 const _: () = assert!(size_of::<Mover>() == 16);
-const _: () = assert!(size_of::<ConnState>() == 40);
+const _: () = assert!(size_of::<ConnState>() == 104);
 const _: () = assert!(size_of::<Control>() == 12);
 
 #[cfg(feature = "user")]

@@ -8,6 +8,9 @@ pub const COUNT_IN_4TH: u64 = 1;
 /// The fifth argument points to the number of bytes.
 pub const COUNT_IN_5TH: u64 = 2;
 
+/// The call moves nothing itself: the calls inside it hand over what was counted before.
+pub const COUNT_NONE: u64 = 3;
+
 /// Number of a library on kernels whose probes cannot carry one.
 pub const LIBRARY_UNKNOWN: u32 = u32::MAX;
 
@@ -16,7 +19,8 @@ pub const LIBRARY_KERNEL: u32 = u32::MAX - 1;
 
 /// Attach cookie of a TLS probe: library number, direction, and where the byte count is found.
 ///
-/// Bits 0..32 library, bit 32 direction (as in [`crate::event::INBOUND`]), bits 33..35 count.
+/// Bits 0..32 library, bit 32 direction (as in [`crate::event::INBOUND`]), bits 33..35 count, bit 35
+/// unless flags, bit 36 unless inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsCookie(pub u64);
 
@@ -24,6 +28,28 @@ impl TlsCookie {
     /// Packs the parts; `count` is one of the `COUNT_` constants.
     pub const fn new(library: u32, direction: u8, count: u64) -> Self {
         Self(library as u64 | ((direction as u64 & 1) << 32) | ((count & 3) << 33))
+    }
+
+    /// The same for a function whose fourth argument is an `int` of flags, of which any makes the
+    /// call one that takes nothing out of the stream (a peek): it is passed over.
+    pub const fn unless_flags(self) -> Self {
+        Self(self.0 | UNLESS_FLAGS)
+    }
+
+    /// The same for a function that is passed over while its thread is in a call of
+    /// [`COUNT_NONE`].
+    pub const fn unless_inside(self) -> Self {
+        Self(self.0 | UNLESS_INSIDE)
+    }
+
+    /// Is a call with flags passed over?
+    pub const fn is_unless_flags(self) -> bool {
+        self.0 & UNLESS_FLAGS != 0
+    }
+
+    /// Is a call inside one of [`COUNT_NONE`] passed over?
+    pub const fn is_unless_inside(self) -> bool {
+        self.0 & UNLESS_INSIDE != 0
     }
 
     /// Number of the library.
@@ -42,7 +68,10 @@ impl TlsCookie {
     }
 }
 
-/// A thread inside a TLS library call, by thread.
+const UNLESS_FLAGS: u64 = 1 << 35;
+const UNLESS_INSIDE: u64 = 1 << 36;
+
+/// A thread inside a TLS library call, by thread; a goroutine, by [`go_key`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TlsCall {
@@ -53,8 +82,16 @@ pub struct TlsCall {
     /// Where the library will put the number of bytes, 0 if the result says it; once it has
     /// returned, the number itself.
     pub count: u64,
+    /// Bytes of the buffer that are handed to the user half.
+    pub captured: u64,
     /// The probe's [`TlsCookie`].
     pub cookie: u64,
+}
+
+/// Names a goroutine by the address of its `g` and its process. Addresses of Go's heap are below
+/// 2^42 while it is smaller than 3 TiB, and process ids below 2^22.
+pub const fn go_key(g: u64, tgid: u64) -> u64 {
+    g ^ (tgid << 42)
 }
 
 /// Names a TLS object: an address is unique in its process only.
@@ -79,6 +116,8 @@ pub struct TlsStream {
     pub bytes_in: u64,
     /// Plaintext bytes that went out.
     pub bytes_out: u64,
+    /// Not 0: a setting leaves its socket out.
+    pub excluded: u64,
 }
 
 /// What the user half tells the kernel half about one life of a TLS object, by its number.
@@ -105,14 +144,25 @@ mod tests {
 
     #[test]
     fn a_cookie_gives_back_its_parts() {
-        for count in [COUNT_IN_RESULT, COUNT_IN_4TH, COUNT_IN_5TH] {
+        for count in [COUNT_IN_RESULT, COUNT_IN_4TH, COUNT_IN_5TH, COUNT_NONE] {
             for direction in [0, 1] {
-                let cookie = TlsCookie::new(u32::MAX - 1, direction, count);
-                assert_eq!(
-                    (cookie.library(), cookie.direction(), cookie.count()),
-                    (u32::MAX - 1, direction, count)
-                );
+                let plain = TlsCookie::new(u32::MAX - 1, direction, count);
+                for cookie in [plain, plain.unless_flags(), plain.unless_inside()] {
+                    assert_eq!(
+                        (cookie.library(), cookie.direction(), cookie.count()),
+                        (u32::MAX - 1, direction, count)
+                    );
+                }
+                assert!(!plain.is_unless_flags() && !plain.is_unless_inside());
+                assert!(plain.unless_flags().is_unless_flags());
+                assert!(plain.unless_inside().is_unless_inside());
             }
         }
+    }
+
+    #[test]
+    fn goroutines_of_the_same_address_in_two_processes_are_told_apart() {
+        assert_ne!(go_key(0xc0_0000_6000, 17), go_key(0xc0_0000_6000, 18));
+        assert_ne!(go_key(0xc0_0000_6000, 17), go_key(0xc0_0000_6200, 17));
     }
 }

@@ -2,14 +2,20 @@
 
 use core::arch::asm;
 
-use observer_common::counter::{LedgerRow, Tally};
+use observer_common::counter::{ConnBooks, LedgerRow, Tally};
 
-use crate::{maps::LEDGER, ring::Unsent};
+use crate::{first_bytes::is_request, maps::LEDGER, ring::Unsent};
 
 /// The row of a source on this processor.
 #[inline(always)]
 pub fn row(source: u32) -> Option<*mut LedgerRow> {
     LEDGER.get_ptr_mut(source)
+}
+
+/// Adds one.
+#[inline(always)]
+pub fn count(counter: *mut u64) {
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1_u64) };
 }
 
 /// Adds one call of `bytes` bytes.
@@ -27,14 +33,54 @@ pub fn add_calls(tally: *mut Tally, calls: u64, bytes: u64) {
     }
 }
 
-/// Books one call or segment of `moved` bytes of which an event with `sent` was tried.
+/// Books the same in a connection's share.
 #[inline(always)]
-pub fn settle(row: *mut LedgerRow, result: Result<(), Unsent>, sent: u32, moved: u32) {
+pub fn settle_connection(
+    books: *mut ConnBooks,
+    result: &Result<(), Unsent>,
+    sent: u32,
+    moved: u32,
+) {
+    let (delivered, lost) = unsafe { (&raw mut (*books).delivered, &raw mut (*books).lost) };
+    if result.is_err() {
+        add(lost, u64::from(moved));
+        return;
+    }
+    add(delivered, u64::from(sent));
+    if sent < moved {
+        add_calls(lost, 0, u64::from(moved - sent));
+    }
+}
+
+/// Counts a request among what the full ring cost, so that their number survives.
+#[inline(always)]
+pub fn settle_request(row: *mut LedgerRow, word: u32, moved: u32) {
+    if is_request(word) {
+        add(unsafe { &raw mut (*row).lost_requests }, u64::from(moved));
+    }
+}
+
+/// Books one call or segment of `moved` bytes of which an event with `sent` was tried, and why not
+/// with all: `crowded`, or the bound of an event.
+#[inline(always)]
+pub fn settle(
+    row: *mut LedgerRow,
+    result: Result<(), Unsent>,
+    sent: u32,
+    moved: u32,
+    crowded: bool,
+) {
     let tally = match result {
         Ok(()) => {
             if sent < moved {
                 // The call itself was delivered: bytes only.
-                let rest = unsafe { &raw mut (*row).too_large };
+                let rest = unsafe {
+                    if crowded {
+                        &raw mut (*row).ring_full
+                    } else {
+                        &raw mut (*row).too_large
+                    }
+                };
                 add_calls(rest, 0, u64::from(moved - sent));
             }
             let delivered = unsafe { &raw mut (*row).delivered };

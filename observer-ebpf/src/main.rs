@@ -17,6 +17,10 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod filters;
+#[cfg(target_arch = "bpf")]
+mod first_bytes;
+#[cfg(target_arch = "bpf")]
 mod functions;
 #[cfg(target_arch = "bpf")]
 mod ledger;
@@ -25,7 +29,11 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod msg_iter;
 #[cfg(target_arch = "bpf")]
+mod openings;
+#[cfg(target_arch = "bpf")]
 mod packets;
+#[cfg(target_arch = "bpf")]
+mod payload;
 #[cfg(target_arch = "bpf")]
 mod ring;
 #[cfg(target_arch = "bpf")]
@@ -36,6 +44,8 @@ mod socket_stream;
 mod sockets;
 #[cfg(target_arch = "bpf")]
 mod tls;
+#[cfg(target_arch = "bpf")]
+mod tls_go;
 #[cfg(target_arch = "bpf")]
 mod tls_without_cookie;
 

@@ -11,8 +11,9 @@ use observer_common::{
     conn::{VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
     counter::{LedgerRow, SOURCE_FUNCTIONS, Tally},
     event::{
-        BytesBody, EventHeader, FLAG_CONNECTED, FLAG_FIRST, FLAG_FROM_START, FLAG_TLS, INBOUND,
-        KIND_BYTES, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND, OwnerBody, TlsIoBody, Tuple,
+        BytesBody, ClosedBody, EventHeader, FLAG_CONNECTED, FLAG_FIRST, FLAG_FROM_START, FLAG_TLS,
+        INBOUND, KIND_BYTES, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND, OwnerBody, TlsIoBody,
+        Tuple,
     },
     socket::{JOINED_AT, SOCKET_KTLS, SOCKET_TCP, SOCKET_UNIX, SocketStream, TCP_BY_PACKETS},
 };
@@ -137,7 +138,10 @@ pub fn begin(sk: *const u8, kind: u8, from_start: bool) -> Option<*mut SocketStr
 pub fn end(sk: *const u8) -> Option<()> {
     let state = known(sk)?;
     if unsafe { (*state).emitted } != 0 {
-        let _ = ring::send(header(state, KIND_CLOSED, INBOUND, 0), ());
+        let _ = ring::send(
+            header(state, KIND_CLOSED, INBOUND, 0),
+            ClosedBody::default(),
+        );
     }
     let _ = SOCKETS.remove(&(sk as u64));
     Some(())
@@ -370,7 +374,10 @@ fn settle(
                     if (*state).emitted != 0 {
                         // What was taken for one end before it was known to be the other.
                         (*state).emitted = 0;
-                        let _ = ring::send(header(state, KIND_CLOSED, INBOUND, 0), ());
+                        let _ = ring::send(
+                            header(state, KIND_CLOSED, INBOUND, 0),
+                            ClosedBody::default(),
+                        );
                     }
                     return Some(&raw mut (*row).duplicate);
                 }

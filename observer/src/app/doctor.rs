@@ -4,7 +4,7 @@ use super::library_thread::LibraryProbes;
 use super::print;
 use crate::capture::Libraries;
 use crate::cli::{Check, DoctorReport, Exit};
-use crate::kernel::{Kernel, KernelSettings, SocketCapture, preflight};
+use crate::kernel::{CaptureFilters, Kernel, KernelSettings, SocketCapture, preflight};
 
 /// A ring that holds nothing for long: the doctor looks at probes, not at traffic.
 const RING_BYTES: u32 = 256 << 10;
@@ -28,6 +28,7 @@ pub(super) fn run(json: bool) -> Exit {
         ring_bytes: RING_BYTES,
         both_sides: false,
         sockets: SocketCapture::Auto,
+        filters: CaptureFilters::default(),
     }) {
         Ok((kernel, _parts)) => {
             report.kernel.extend(coverage(&kernel));

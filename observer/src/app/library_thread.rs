@@ -132,8 +132,11 @@ impl LibraryProbes {
     }
 
     fn attach(&mut self, candidate: &Candidate) -> TlsAttachment {
-        let (library, refused) = match &candidate.finding {
-            Finding::Refused(refusal) => (refusal.library.clone(), Some(refusal.reason.clone())),
+        let (library, plan, refused) = match &candidate.finding {
+            Finding::Refused(refusal) => {
+                let reason = Some(refusal.reason.clone());
+                (refusal.library.clone(), None, reason)
+            }
             Finding::Plan(plan) => {
                 let known = self
                     .probed
@@ -142,11 +145,11 @@ impl LibraryProbes {
                 if !known {
                     self.attach_file(candidate, plan);
                 }
-                let refused = self
-                    .probed
-                    .get(&candidate.file)
-                    .and_then(|probed| probed.outcome.as_ref().err().cloned());
-                (plan.library.clone(), refused)
+                let refused = match self.probed.get(&candidate.file) {
+                    Some(probed) => probed.outcome.as_ref().err().cloned(),
+                    None => Some("the process ended before its file could be opened".to_owned()),
+                };
+                (plan.library.clone(), Some(Arc::clone(plan)), refused)
             }
         };
         TlsAttachment {
@@ -154,6 +157,7 @@ impl LibraryProbes {
             process: name(candidate.pid),
             library,
             path: candidate.path.clone(),
+            plan,
             refused,
         }
     }
@@ -167,10 +171,11 @@ impl LibraryProbes {
             self.kernel.detach_library(attached);
         }
         let number = self.numbers.number(&plan.library);
-        let outcome = candidate
-            .open()
-            .map_err(|error| format!("the file cannot be opened: {error}"))
-            .and_then(|file| self.kernel.attach_library(&file, plan, number));
+        // Gone with its process: the next that maps it will do.
+        let Ok(file) = candidate.open() else {
+            return;
+        };
+        let outcome = self.kernel.attach_library(&file, plan, number);
         match &outcome {
             Ok(_) => {
                 tracing::info!(

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::library_thread::LibraryProbes;
-use super::{audit, complain, output};
+use super::{audit, complain, host_key, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::audit::AuditThread;
 use crate::capture::Libraries;
@@ -109,6 +109,7 @@ impl Agent {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
             sockets: settings.capture.sockets,
+            filters: settings.capture.filters.clone(),
         };
         let (kernel, parts) = Kernel::start(&kernel_settings, bound.as_ref())?;
         let listener = bound.map(Bound::listen).transpose()?;
@@ -140,6 +141,13 @@ impl Agent {
             back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
+            filters: settings.capture.filters.clone(),
+            body_peek: settings.capture.body_peek,
+            shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
+            fingerprints: host_key::fingerprints(
+                &settings.state_dir,
+                settings.identity.key_rotation,
+            ),
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };

@@ -1,11 +1,16 @@
-//! Calls and findings as OCSF 1.8 records: API Activity (6003) and Detection Finding (2004).
+//! Calls and findings as OCSF 1.8 records: API Activity (6003), Authentication (3002) for logins,
+//! and Detection Finding (2004).
 //!
-//! A call holds no secret: credentials are reduced to their kind and outcome before, and query
+//! In: calls and findings. Out: JSON, one record each. Never: a secret. A call holds no secret: credentials are reduced to their kind and outcome before, and query
 //! values are redacted.
+
+mod caller;
+mod login;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::log::MAX_RECORD;
 use super::record_head::{API_ACTIVITY, DETECTION_FINDING, RecordHead};
 use crate::call::{ApiCall, AuthOutcome, Protocol, Role};
 use crate::detect::{Finding, Severity};
@@ -17,20 +22,45 @@ pub(super) const LOG_NAME: &str = "api-audit";
 /// Bytes kept of a text from the network, so that a record stays below its bound. What is longer
 /// is cut, and the record says so.
 const MAX_TEXT: usize = 4096;
+/// The same for a record that became too long, which takes texts full of control characters: each
+/// of those is six bytes in JSON.
+const SHORT_TEXT: usize = 400;
 
 /// Writes records; keeps its buffer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ocsf {
     out: String,
     cut: bool,
+    /// Bytes kept of a text.
+    most: usize,
+}
+
+impl Default for Ocsf {
+    fn default() -> Self {
+        Self {
+            out: String::new(),
+            cut: false,
+            most: MAX_TEXT,
+        }
+    }
 }
 
 impl Ocsf {
     /// The record of a call that gets this index.
     pub fn call(&mut self, call: &ApiCall, index: u64) -> (RecordHead, &str) {
+        let mut head = self.write_call(call, index);
+        if self.out.len() > MAX_RECORD {
+            self.most = SHORT_TEXT;
+            head = self.write_call(call, index);
+            self.most = MAX_TEXT;
+        }
+        (head, &self.out)
+    }
+
+    fn write_call(&mut self, call: &ApiCall, index: u64) -> RecordHead {
         let ApiCall {
             time_unix_ns,
-            conn,
+            conn: _,
             conn_label,
             role,
             protocol,
@@ -42,6 +72,9 @@ impl Ocsf {
             route,
             service,
             operation,
+            operation_kind: _,
+            operations: _,
+            login: _,
             status,
             grpc_status,
             duration_ns,
@@ -49,13 +82,15 @@ impl Ocsf {
             response_bytes,
             request_messages,
             response_messages,
+            websocket: _,
             client,
             server,
             process,
             auth,
+            // In `caller`.
             identity: _,
             identities: _,
-            body_error: _,
+            body_error,
             tls,
             flags,
         } = call;
@@ -71,10 +106,10 @@ impl Ocsf {
             "DELETE" => 4,
             _ => 99,
         };
-        let status_id = match (status, grpc_status) {
-            (_, Some(1..)) | (Some(400..), _) => 2,
-            (Some(_), _) => 1,
-            (None, _) => 0,
+        let status_id = match (status, grpc_status, body_error) {
+            (_, Some(1..), _) | (Some(400..), _, _) | (_, _, Some(_)) => 2,
+            (Some(_), _, _) => 1,
+            (None, _, _) => 0,
         };
         self.start(&head);
         let _ = write!(
@@ -87,19 +122,8 @@ impl Ocsf {
             self.raw(auth.outcome.as_str());
             self.raw("\"");
         }
-        // Who acted: the program, if it is on this host; else the connection is all that is known.
-        self.raw(",\"actor\":{");
-        match process {
-            Some(process) if *role == Role::Client => {
-                let _ = write!(self.out, "\"process\":{{\"pid\":{}", process.pid);
-                self.text(",\"name\":", &process.name);
-                self.raw("}");
-            }
-            _ => {
-                let _ = write!(self.out, "\"session\":{{\"uid\":\"conn-{}\"}}", conn.0);
-            }
-        }
-        self.raw("},\"api\":{\"operation\":\"");
+        self.actor(call);
+        self.raw(",\"api\":{\"operation\":\"");
         self.inner(method);
         self.raw(" ");
         self.inner(route.as_deref().unwrap_or(path));
@@ -109,7 +133,11 @@ impl Ocsf {
             self.raw("}");
         }
         if let Some(status) = status {
-            let _ = write!(self.out, ",\"response\":{{\"code\":{status}}}");
+            let _ = write!(self.out, ",\"response\":{{\"code\":{status}");
+            if let Some(error) = body_error.as_ref().filter(|error| !error.code.is_empty()) {
+                self.text(",\"error\":", &error.code);
+            }
+            self.raw("}");
         }
         self.raw("}");
         self.endpoint("src_endpoint", client.as_ref(), None);
@@ -117,15 +145,18 @@ impl Ocsf {
             let service = service.as_deref().filter(|_| *role == Role::Server);
             self.endpoint("dst_endpoint", server.as_ref(), service);
         }
-        self.text(",\"http_request\":{\"http_method\":", method);
         self.text(
-            ",\"version\":",
+            ",\"http_request\":{\"version\":",
             match protocol {
+                Protocol::Http09 => "0.9",
                 Protocol::Http10 => "1.0",
                 Protocol::Http11 => "1.1",
                 Protocol::Http2 | Protocol::Grpc => "2",
             },
         );
+        if !method.is_empty() {
+            self.text(",\"http_method\":", method);
+        }
         self.text(",\"url\":{\"scheme\":", scheme);
         self.optional(",\"hostname\":", host.as_deref());
         self.text(",\"path\":", path);
@@ -179,9 +210,15 @@ impl Ocsf {
         if !flags.is_empty() {
             self.list(",\"flags\":", flags.iter().map(|flag| flag.as_str()));
         }
+        self.identities(call);
+        if let Some(error) = body_error {
+            self.text(",\"body_error\":{\"source\":", error.source.as_str());
+            self.text(",\"code\":", &error.code);
+            self.raw("}");
+        }
         self.raw("}");
         self.finish(index);
-        (head, &self.out)
+        head
     }
 
     /// The record of a finding that gets this index.
@@ -308,9 +345,9 @@ impl Ocsf {
 
     /// The inside of a JSON string (RFC 8259 §7). Control characters are escaped, C1 and DEL too.
     fn inner(&mut self, text: &str) {
-        let text = if text.len() > MAX_TEXT {
+        let text = if text.len() > self.most {
             self.cut = true;
-            text.get(..text.floor_char_boundary(MAX_TEXT))
+            text.get(..text.floor_char_boundary(self.most))
                 .unwrap_or_default()
         } else {
             text
@@ -400,11 +437,17 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_text_stays_inside_its_string_and_its_bound(
-            path in any::<String>(), host in any::<String>(), long in 0usize..20_000,
+            path in any::<String>(), host in any::<String>(), long in 0usize..20_000, all: bool,
         ) {
             let path = format!("{path}{}", "\u{1}".repeat(long));
             let mut call = sample::call("GET", &path, Some(200));
             call.host = Some(host.clone());
+            if all {
+                call.query = Some(path.clone());
+                call.operation = Some(path.clone());
+                call.route = Some(path.as_str().into());
+                call.service = Some(path.as_str().into());
+            }
             let mut ocsf = Ocsf::default();
             let (_, record) = ocsf.call(&call, 1);
             prop_assert!(record.len() <= MAX_RECORD);

@@ -123,6 +123,38 @@ impl OwnEvent {
         (head, record)
     }
 
+    /// One of each, for tests.
+    #[cfg(test)]
+    pub(super) fn samples() -> Vec<Self> {
+        let hash = || "00".repeat(32);
+        vec![
+            Self::Start {
+                settings: hash(),
+                dropped_bytes: 3,
+            },
+            Self::Stop,
+            Self::Heartbeat,
+            Self::SettingsChange {
+                before: hash(),
+                now: hash(),
+            },
+            Self::Loss {
+                records: 7,
+                reason: "disk",
+            },
+            Self::Alarm {
+                what: "text".to_owned(),
+                checkpoint_size: 2,
+                found_size: 1,
+            },
+            Self::KeyEpoch {
+                epoch: 1,
+                vkey: "name+id+key".to_owned(),
+            },
+            Self::Retention { first: 9 },
+        ]
+    }
+
     /// Reads those events back that say how to read the log.
     pub(super) fn parse(record: &[u8]) -> Option<Self> {
         let value: serde_json::Value = serde_json::from_slice(record).ok()?;

@@ -280,13 +280,28 @@ impl Writer {
         }
         self.quiet_since = Instant::now();
         let index = self.log.next_index();
-        let (head, record) = match item {
-            Item::Call(call) => self.ocsf.call(call, index),
-            Item::Finding(finding) => self.ocsf.finding(finding, index),
-        };
-        let appended = self.log.append(&head, record.as_bytes());
+        match item {
+            Item::Call(call) => {
+                let (head, record) = self.ocsf.call(call, index);
+                let appended = self.log.append(&head, record.as_bytes());
+                self.appended(appended);
+                let own = self.log.next_index();
+                if let Some((head, record)) = self.ocsf.login(call, own, index) {
+                    let appended = self.log.append(&head, record.as_bytes());
+                    self.appended(appended);
+                }
+            }
+            Item::Finding(finding) => {
+                let (head, record) = self.ocsf.finding(finding, index);
+                let appended = self.log.append(&head, record.as_bytes());
+                self.appended(appended);
+            }
+        }
+    }
+
+    fn appended(&mut self, result: Result<(), AuditError>) {
         self.shared.records.fetch_add(1, Ordering::Relaxed);
-        self.outcome(appended);
+        self.outcome(result);
     }
 
     fn own(&mut self, event: &OwnEvent) {

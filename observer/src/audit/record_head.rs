@@ -2,6 +2,8 @@
 
 /// Class of a record of one API call (OCSF API Activity).
 pub const API_ACTIVITY: u32 = 6003;
+/// Class of a login (OCSF Authentication).
+pub const AUTHENTICATION: u32 = 3002;
 /// Class of a finding (OCSF Detection Finding).
 pub const DETECTION_FINDING: u32 = 2004;
 /// Class of what the agent says of itself (OCSF Application Lifecycle).
@@ -56,7 +58,8 @@ impl RecordHead {
             API_ACTIVITY => 1,
             DETECTION_FINDING => 2,
             APPLICATION_LIFECYCLE => 4,
-            _ => 8,
+            AUTHENTICATION => 8,
+            _ => 16,
         }
     }
 }

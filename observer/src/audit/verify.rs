@@ -1,5 +1,8 @@
 //! Verifies a log from its files and public keys alone.
 
+mod ending;
+mod epochs;
+
 use std::path::{Path, PathBuf};
 
 use super::durable::read_small;
@@ -11,7 +14,6 @@ use super::log::checkpoint_path;
 use super::merkle::{Hash, leaf_hash};
 use super::note::{Note, Vkey};
 use super::own_event::OwnEvent;
-use super::proof::{Proof, epoch_path};
 use super::record_head::{APPLICATION_LIFECYCLE, RecordHead};
 use super::report::{Fault, Report};
 use super::segment::{self, SegmentReader, Step};
@@ -132,42 +134,6 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The keys of epochs whose records are pruned, from their proofs.
-    fn earlier_epochs(&mut self) {
-        for epoch in 1..u32::MAX {
-            let path = epoch_path(self.dir, epoch);
-            if !path.exists() {
-                break;
-            }
-            let next = Proof::read(&path)
-                .map_err(|error| error.to_string())
-                .and_then(|proof| {
-                    if proof.index >= self.report.first {
-                        return Ok(None);
-                    }
-                    proof.check(&self.vkey)?;
-                    match OwnEvent::parse(&proof.record) {
-                        Some(OwnEvent::KeyEpoch { epoch: its, vkey }) if its == epoch => {
-                            Vkey::parse(&vkey).map(Some)
-                        }
-                        _ => Err("names no key".to_owned()),
-                    }
-                });
-            match next {
-                Ok(Some(vkey)) => {
-                    self.vkey = vkey;
-                    self.report.epochs += 1;
-                }
-                Ok(None) => break,
-                Err(what) => {
-                    let what = format!("proof of key epoch {epoch}: {what}");
-                    self.report.fault(None, what);
-                    break;
-                }
-            }
-        }
-    }
-
     /// Reads everything. `false` if it had to end early.
     fn segments(
         &mut self,
@@ -424,28 +390,6 @@ impl Walk<'_> {
         true
     }
 
-    fn new_epoch(&mut self, size: u64, epoch: u32, record: &[u8]) {
-        let path = epoch_path(self.dir, epoch);
-        if !path.exists() {
-            self.epochs_without_proof.push((size, epoch));
-            return;
-        }
-        let fits = Proof::read(&path)
-            .map_err(|error| error.to_string())
-            .and_then(|proof| {
-                proof.check(&self.vkey)?;
-                if proof.record == record && proof.index + 1 == size {
-                    Ok(())
-                } else {
-                    Err("is of another record".to_owned())
-                }
-            });
-        if let Err(what) = fits {
-            let what = format!("proof of key epoch {epoch}: {what}");
-            self.report.fault(None, what);
-        }
-    }
-
     /// The first record since the last good checkpoint that is not the one its tile names; where
     /// there is no tile, the first since then.
     fn first_changed(&self) -> u64 {
@@ -466,86 +410,5 @@ impl Walk<'_> {
             }
         }
         from
-    }
-
-    /// What can be told only at the end.
-    fn finish(&mut self, whole: bool) {
-        let size = self.edge.size();
-        self.report.size = size;
-        self.report.unanchored = size - self.report.verified.min(size);
-        self.report.unanchored_ms = self
-            .unanchored_from_ms
-            .map_or(0, |from| self.last_ms.saturating_sub(from));
-        if !whole {
-            return;
-        }
-        if self.report.first > self.pruned_to {
-            let what = format!(
-                "records 0 to {} are missing, and no record says that they were removed",
-                self.report.first - 1
-            );
-            self.report.fault(Some(0), what);
-        }
-        for (after, epoch) in std::mem::take(&mut self.epochs_without_proof) {
-            if size > after {
-                let what = format!("the proof of key epoch {epoch} is missing");
-                self.report.fault(None, what);
-            }
-        }
-        self.published_checkpoint(size);
-        for note in std::mem::take(&mut self.anchors) {
-            let says = note.checkpoint.size;
-            let what = if note.verify(&self.vkey) {
-                format!("the log ends at {size}, but an anchor has seen {says} records")
-            } else {
-                format!(
-                    "the log ends at {size}, but an anchor has seen {says} records (signed by a key that is not the last of this log)"
-                )
-            };
-            self.report.fault(Some(size), what);
-        }
-        if let Some(current) = keys::current_vkey(self.dir) {
-            let named = self.epoch_named.as_ref().map(|(_, vkey, _)| vkey);
-            match current {
-                Ok((_, vkey)) if vkey == self.vkey || Some(&vkey) == named => {}
-                // Just named, not in force yet.
-                Ok((epoch, _)) if epoch + 1 == self.report.epochs => {}
-                Ok((epoch, _)) => {
-                    let what = format!(
-                        "the agent signs with a key of epoch {epoch} that the log does not name: the log was put back, or the key was"
-                    );
-                    self.report.fault(Some(size), what);
-                }
-                Err(error) => self.report.fault(None, error.to_string()),
-            }
-        }
-    }
-
-    fn published_checkpoint(&mut self, size: u64) {
-        let Some(published) = self.published else {
-            if self.report.checkpoints > 0 {
-                self.report.fault(None, "the file `checkpoint` is missing");
-            }
-            return;
-        };
-        if self.published_seen {
-            return;
-        }
-        match Note::parse(published) {
-            Ok(note) if note.checkpoint.size > size => {
-                let what = format!(
-                    "the log ends at {size}, but its last checkpoint is of {} records",
-                    note.checkpoint.size
-                );
-                self.report.fault(Some(size), what);
-            }
-            Ok(note) => self.report.fault(
-                Some(note.checkpoint.size),
-                "the last checkpoint is not in the log",
-            ),
-            Err(what) => self
-                .report
-                .fault(None, format!("the file `checkpoint` {what}")),
-        }
     }
 }

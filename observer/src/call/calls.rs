@@ -1,12 +1,20 @@
 //! Builds calls from messages.
 
-use super::credential::{RequestFields, challenges};
+use std::sync::Arc;
+
+use super::body::Hint;
+use super::caller::{Caller, Callers, Fingerprints};
+use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
-use super::open_calls::{Duplicate, OpenCall};
+use super::open_calls::{Bodies, Duplicate, OpenCall};
+use super::secret;
 use super::target::{self, Target};
-use super::{ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role};
-use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
+use super::{
+    ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
+    WebSocketCall,
+};
+use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
 use crate::stream::{Conn, Direction};
 
 /// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
@@ -28,10 +36,13 @@ pub struct Calls {
     /// Tell calls of both sides where both ends of a connection are on this host.
     pub both_sides: bool,
     /// Memory of calls under way, bytes.
-    open_bytes: usize,
+    pub(super) open_bytes: usize,
     /// Calls that wait for their addresses.
     unplaced: usize,
     local_pairs: LocalPairs,
+    callers: Callers,
+    /// Keys of queries whose values are told.
+    shown_query_values: Arc<[Box<str>]>,
 }
 
 impl Calls {
@@ -44,7 +55,19 @@ impl Calls {
             open_bytes: 0,
             unplaced: 0,
             local_pairs: LocalPairs::default(),
+            callers: Callers::new(Fingerprints::of_this_run()),
+            shown_query_values: Arc::default(),
         }
+    }
+
+    /// Makes the fingerprints of credentials with these keys from now on.
+    pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
+        self.callers = Callers::new(fingerprints);
+    }
+
+    /// Tells the values of these keys of queries, unless they look like secrets.
+    pub fn show_query_values(&mut self, keys: Arc<[Box<str>]>) {
+        self.shown_query_values = keys;
     }
 
     /// Memory of calls under way, bytes.
@@ -70,15 +93,19 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.request_bytes = body_bytes;
                     open.request.add(marks);
+                    self.asked(open, Some(body_bytes));
                 }
             }
-            Message::Response(ResponseHead {
-                id,
-                status,
-                fields,
-                marks,
-            }) => {
+            Message::Content { id, request, bytes } => self.content(open, id, request, bytes),
+            Message::Response(head) => {
+                let ResponseHead {
+                    id,
+                    status,
+                    fields,
+                    marks,
+                } = head;
                 if let Some(open) = open.get(id) {
+                    self.answered(open, &head);
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
                     grpc::answered(&mut open.call, fields);
@@ -98,6 +125,17 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.request_messages = requests;
                     open.call.response_messages = responses;
+                }
+            }
+            Message::WebSocket { id, client, server } => {
+                if let Some(open) = open.get(id) {
+                    open.call.request_messages = (!client.lost).then_some(client.messages);
+                    open.call.response_messages = (!server.lost).then_some(server.messages);
+                    open.call.websocket = Some(Box::new(WebSocketCall {
+                        client_frames: client.frames,
+                        server_frames: server.frames,
+                        close_code: client.close_code.or(server.close_code),
+                    }));
                 }
             }
             Message::ResponseEnd {
@@ -181,8 +219,12 @@ impl Calls {
             fields,
             marks,
         } = *head;
-        let RequestFields { host, scheme } = RequestFields::of(fields);
         let target = Target::of(method, target);
+        let Caller {
+            host,
+            scheme,
+            identities,
+        } = self.callers.read(fields, target.query);
         let role = match direction {
             Direction::Inbound => Role::Server,
             Direction::Outbound => Role::Client,
@@ -199,14 +241,16 @@ impl Calls {
         let host = host.map(|host| keep(target::bounded(host, target::MAX_HOST)));
         let (path, cut) = target::path(target.path);
         truncated += u64::from(cut);
+        let asked_in = target.query;
         let query = target.query.map(|query| {
-            let (query, cut) = target::query(query);
+            let (query, cut) = target::query(query, &self.shown_query_values);
             truncated += u64::from(cut);
             query
         });
         self.counts.truncated += truncated;
         let protocol = match version {
             0 => Protocol::Http10,
+            9 => Protocol::Http09,
             1 => Protocol::Http11,
             _ if grpc => Protocol::Grpc,
             _ => Protocol::Http2,
@@ -215,6 +259,8 @@ impl Calls {
             Protocol::Grpc => grpc::operation(&path),
             _ => None,
         };
+        let operation_kind = operation.is_some().then_some(OperationKind::Grpc);
+        let hint = Hint::of(&method, &path, asked_in, fields);
         let call = ApiCall {
             time_unix_ns: time_ns.saturating_add_signed(self.clock_offset_ns),
             conn: conn.id,
@@ -229,6 +275,9 @@ impl Calls {
             route: None,
             service: None,
             operation,
+            operation_kind,
+            operations: None,
+            login: None,
             status: None,
             grpc_status: None,
             duration_ns: None,
@@ -238,14 +287,15 @@ impl Calls {
             response_messages: None,
             client: None,
             server: None,
+            websocket: None,
             process: None,
             auth: Auth {
                 scheme,
                 outcome: AuthOutcome::Unknown,
                 challenged: false,
             },
-            identity: None,
-            identities: Vec::new(),
+            identity: identities.first().cloned(),
+            identities,
             body_error: None,
             tls: None,
             flags: Vec::new(),
@@ -256,6 +306,11 @@ impl Calls {
             call,
             request: marks,
             response: Marks::NONE,
+            bodies: Bodies {
+                hint,
+                request: Content::of(fields),
+                ..Bodies::default()
+            },
         };
         self.serve(conn, open, role);
         let cost = new.cost();
@@ -325,9 +380,10 @@ impl Calls {
         &mut self,
         conn: &Conn,
         open: &mut OpenCalls,
-        done: OpenCall,
+        mut done: OpenCall,
         out: &mut impl FnMut(ApiCall),
     ) {
+        self.read(&mut done);
         if conn.flow.is_some() || conn.tls.is_none() {
             self.tell_now(conn, open, done, out);
             return;
@@ -393,7 +449,9 @@ impl Calls {
             ),
             (
                 Flag::NoResponse,
-                call.status.is_none() && !response.has(Marks::UNKNOWN),
+                call.status.is_none()
+                    && !response.has(Marks::UNKNOWN)
+                    && !(ended && call.protocol == Protocol::Http09),
             ),
             (Flag::Gap, both(Marks::GAP)),
             (Flag::Joined, first_joined),
@@ -408,6 +466,11 @@ impl Calls {
             if set {
                 call.flags.push(flag);
             }
+        }
+        if let Some(error) = &mut call.body_error
+            && let std::borrow::Cow::Owned(code) = secret::redact_text(&error.code)
+        {
+            error.code = code.into();
         }
         call.scheme = if tls.is_some() { "https" } else { "http" };
         call.tls.clone_from(tls);

@@ -8,18 +8,24 @@ use observer_common::tls::LIBRARY_KERNEL;
 
 use crate::discover::Process;
 use crate::kernel::RawEvent;
-use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
+use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment, TlsHello};
 
+use super::books::{Fates, ProcessBooks};
 use super::bounded::Bounded;
 use super::embryos::Embryos;
+use super::hello::Hellos;
 use super::libraries::Libraries;
 use super::matching::ThreadMatch;
 
 /// TLS connections whose addresses are kept: about 100 bytes each, and more than a host of
 /// 10,000 connections needs.
 const MOST_SOCKETS: usize = 65_536;
+/// Connections whose process is remembered for the books.
+const MOST_OWNERS: usize = 65_536;
 /// TLS objects in use; the kernel half keeps as many.
 const MOST_STREAMS: usize = 65_536;
+/// TLS connections in the middle of their handshake: at most 16 KiB each, for milliseconds.
+const MOST_HANDSHAKES: usize = 1_024;
 /// Threads of programs whose TLS objects have memory buffers and are not bound yet.
 const MOST_THREADS: usize = 4_096;
 /// How long plaintext may follow the end of its socket: a library hands over what it has
@@ -45,6 +51,8 @@ pub struct CaptureCounts {
 #[derive(Debug)]
 struct Socket {
     flow: Flow,
+    /// What its hellos said.
+    hello: Option<Arc<TlsHello>>,
     /// TLS streams bound to it: one, or a few if an object was replaced.
     streams: Vec<u64>,
 }
@@ -64,11 +72,18 @@ pub struct Translator {
     libraries: Libraries,
     sockets: Bounded<u64, Socket>,
     streams: Bounded<u64, Stream>,
+    /// Hellos that are not whole yet, by cookie.
+    handshakes: Bounded<u64, Hellos>,
     threads: Bounded<u32, ThreadMatch>,
     /// Streams whose socket closed, with the time to end them.
     closing: VecDeque<(u64, u64)>,
     /// First segments whose socket is not known yet.
     embryos: Embryos,
+    /// The same for data in a SYN.
+    fast_opened: Embryos,
+    /// Who moves the bytes of a socket, by cookie.
+    owners: Bounded<u64, Arc<Process>>,
+    books: ProcessBooks,
     counts: CaptureCounts,
 }
 
@@ -79,9 +94,13 @@ impl Translator {
             libraries,
             sockets: Bounded::new(MOST_SOCKETS),
             streams: Bounded::new(MOST_STREAMS),
+            handshakes: Bounded::new(MOST_HANDSHAKES),
             threads: Bounded::new(MOST_THREADS),
             closing: VecDeque::new(),
-            embryos: Embryos::default(),
+            embryos: Embryos::of_handshakes(),
+            fast_opened: Embryos::of_syns(),
+            owners: Bounded::new(MOST_OWNERS),
+            books: ProcessBooks::default(),
             counts: CaptureCounts::default(),
         }
     }
@@ -92,9 +111,14 @@ impl Translator {
             tables_full: self.sockets.forgotten()
                 + self.streams.forgotten()
                 + self.threads.forgotten(),
-            embryos_lost: self.embryos.lost(),
+            embryos_lost: self.embryos.lost() + self.fast_opened.lost(),
             ..self.counts
         }
+    }
+
+    /// What became of the payload of each process whose connections ended, by its name.
+    pub fn books(&self) -> impl Iterator<Item = (&Arc<str>, &Fates)> {
+        self.books.lines()
     }
 
     /// TLS connections and TLS objects kept now.
@@ -113,12 +137,16 @@ impl Translator {
             RawEvent::Segment {
                 cookie,
                 time_ns,
+                direction,
                 flags,
+                seq,
+                moved,
                 flow,
-                ..
+                payload,
             } if flags.tls() => {
                 let socket = Socket {
                     flow,
+                    hello: None,
                     streams: Vec::new(),
                 };
                 if self.sockets.get(&cookie).is_none() {
@@ -128,6 +156,9 @@ impl Translator {
                         conn: ConnId(cookie),
                         time_ns,
                     });
+                }
+                if !payload.is_empty() {
+                    self.hello(cookie, direction, seq, moved, payload, out);
                 }
             }
             RawEvent::Segment {
@@ -153,9 +184,12 @@ impl Translator {
                     flow,
                     from_start: flags.from_start(),
                 };
-                if flags.embryo() {
+                if flags.embryo() && flags.syn() {
+                    self.fast_opened.hold(&segment);
+                } else if flags.embryo() {
                     self.embryos.hold(&segment);
                 } else {
+                    self.fast_opened.release(&segment, out);
                     self.embryos.release(&segment, out);
                     out(Input::Segment(segment));
                 }
@@ -206,11 +240,24 @@ impl Translator {
                     bytes: payload,
                 }));
             }
-            RawEvent::Owner { cookie, body } => out(Input::Owner {
-                conn: ConnId(cookie),
-                process: named(process(body.tgid), &body.comm),
-            }),
-            RawEvent::Closed { cookie, time_ns } => self.closed(cookie, time_ns, out),
+            RawEvent::Owner { cookie, body } => {
+                let process = named(process(body.tgid), &body.comm);
+                self.owners.insert(cookie, Arc::clone(&process));
+                out(Input::Owner {
+                    conn: ConnId(cookie),
+                    process,
+                });
+            }
+            RawEvent::Closed {
+                cookie,
+                time_ns,
+                books,
+            } => {
+                let owner = self.owners.remove(&cookie);
+                let name = owner.as_ref().map(|process| process.name.as_str());
+                self.books.close(name, &books);
+                self.closed(cookie, time_ns, out);
+            }
             RawEvent::Plaintext {
                 cookie,
                 time_ns,
@@ -280,6 +327,7 @@ impl Translator {
     /// Lets time pass: ends streams whose socket closed a while ago.
     pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Input<'_>)) {
         self.embryos.expire(now_ns);
+        self.fast_opened.expire(now_ns);
         while let Some(&(due_ns, stream)) = self.closing.front()
             && due_ns <= now_ns
         {
@@ -369,6 +417,50 @@ impl Translator {
             conn: ConnId(stream),
             flow: socket.flow,
         });
+        if let Some(hello) = &socket.hello {
+            out(Input::Hello {
+                conn: ConnId(stream),
+                hello: Arc::clone(hello),
+            });
+        }
+    }
+
+    /// A packet of a TLS handshake.
+    fn hello(
+        &mut self,
+        cookie: u64,
+        direction: Direction,
+        seq: u32,
+        moved: u32,
+        payload: &[u8],
+        out: &mut impl FnMut(Input<'_>),
+    ) {
+        let Some(socket) = self.sockets.get_mut(&cookie) else {
+            return;
+        };
+        if self.handshakes.get(&cookie).is_none() {
+            self.handshakes.insert(cookie, Hellos::default());
+        }
+        let Some(hellos) = self.handshakes.get_mut(&cookie) else {
+            return;
+        };
+        let mut said = socket.hello.as_deref().cloned().unwrap_or_default();
+        let outbound = direction == Direction::Outbound;
+        let new = hellos.push(outbound, seq, moved, payload, &mut said);
+        if hellos.done() {
+            self.handshakes.remove(&cookie);
+        }
+        if !new {
+            return;
+        }
+        let said = Arc::new(said);
+        for &stream in &socket.streams {
+            out(Input::Hello {
+                conn: ConnId(stream),
+                hello: Arc::clone(&said),
+            });
+        }
+        socket.hello = Some(said);
     }
 
     fn thread(&mut self, tid: u32) -> Option<&mut ThreadMatch> {
@@ -379,6 +471,7 @@ impl Translator {
     }
 
     fn closed(&mut self, cookie: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
+        self.handshakes.remove(&cookie);
         let Some(socket) = self.sockets.remove(&cookie) else {
             out(Input::Closed {
                 conn: ConnId(cookie),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::discover::placement::ProbePoint;
 use crate::export::{harden_json, terminal_text};
 use crate::kernel::{ProbeOutcome, ProbeStatus, TlsAttachment};
 
@@ -98,6 +99,10 @@ impl DoctorReport {
                 found.process.clone(),
                 found.library.clone(),
                 word.to_owned(),
+                found
+                    .plan
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), |plan| plan.found_by.to_string()),
                 found.path.clone(),
             ];
             (cells, found.refused.clone())
@@ -155,11 +160,20 @@ impl DoctorReport {
                      process,
                      library,
                      path,
+                     plan,
                      refused,
                  }| {
+                    let found_by = plan.as_ref().map(|plan| plan.found_by.to_string());
+                    let places: Vec<_> = plan
+                        .iter()
+                        .flat_map(|plan| &plan.points)
+                        .map(place)
+                        .collect();
+                    let notes = plan.as_ref().map_or(&[][..], |plan| &plan.notes);
                     json!({
                         "pid": pid, "process": process, "library": library, "path": path,
                         "attached": refused.is_none(), "reason": refused,
+                        "found_by": found_by, "places": places, "notes": notes,
                     })
                 },
             )
@@ -170,6 +184,22 @@ impl DoctorReport {
         });
         harden_json(&format!("{report:#}\n"))
     }
+}
+
+/// One probe of a TLS library: in which function, on which instruction, and whether it is cheap.
+fn place(point: &ProbePoint) -> serde_json::Value {
+    let ProbePoint {
+        function,
+        file_offset,
+        site,
+        call: _,
+        instruction,
+        emulated,
+    } = point;
+    json!({
+        "function": function, "site": format!("{site:?}"), "file_offset": file_offset,
+        "instruction": instruction, "emulated": emulated,
+    })
 }
 
 fn outcome(outcome: &ProbeOutcome) -> (&'static str, Option<&str>) {
@@ -266,6 +296,7 @@ mod tests {
                 process: "evil\u{1b}[2J".to_owned(),
                 library: "openssl 3.0.19".to_owned(),
                 path: "/usr/lib/libssl.so.3".to_owned(),
+                plan: None,
                 refused: Some("code not understood".to_owned()),
             }],
         }
@@ -287,7 +318,7 @@ Probes
       no kprobes
 
 TLS libraries
-  --  42  evil\\x1b[2J  openssl 3.0.19  refused  /usr/lib/libssl.so.3
+  --  42  evil\\x1b[2J  openssl 3.0.19  refused  -  /usr/lib/libssl.so.3
       code not understood
 
 The observer cannot capture on this host: see the lines marked !!

@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
-use crate::kernel::SocketCapture;
+use crate::kernel::{CaptureFilters, SocketCapture};
+use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -32,7 +34,7 @@ impl Format {
 }
 
 /// What is captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// Bytes of all rings between the kernel half and the user half; a power of two.
     pub ring_bytes: u32,
@@ -42,6 +44,10 @@ pub struct Capture {
     pub sockets: SocketCapture,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// What is left out.
+    pub filters: CaptureFilters,
+    /// First bytes of a body that are read for an operation or an error; 0: none.
+    pub body_peek: u32,
 }
 
 impl Default for Capture {
@@ -51,8 +57,32 @@ impl Default for Capture {
             both_sides: false,
             sockets: SocketCapture::Auto,
             tls: true,
+            filters: CaptureFilters::default(),
+            body_peek: BODY_PEEK,
         }
     }
+}
+
+/// How callers are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentitySettings {
+    /// The key of fingerprints is replaced after this time.
+    pub key_rotation: Duration,
+}
+
+impl Default for IdentitySettings {
+    fn default() -> Self {
+        Self {
+            key_rotation: Duration::from_secs(90 * 86_400),
+        }
+    }
+}
+
+/// What is told beyond what is safe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnsafeCapture {
+    /// Keys of queries whose values are told.
+    pub query_values: Arc<[Box<str>]>,
 }
 
 /// All settings, valid.
@@ -68,10 +98,14 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// What is captured.
     pub capture: Capture,
+    /// How callers are named.
+    pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// What is told beyond what is safe.
+    pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
     pub audit: AuditSettings,
 }
@@ -84,8 +118,10 @@ impl Default for Settings {
             state_dir: PathBuf::from("/var/lib/observer"),
             duration: None,
             capture: Capture::default(),
+            identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
             catalog: CatalogLimits::default(),
+            unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
         }
     }

@@ -3,9 +3,12 @@
 //! In: an open file, which may come from a container and lie. Out: what was asked for, or nothing.
 //! It never maps the file, never trusts a size it says of itself, and never reads it whole.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 
 use memchr::memmem;
 use object::LittleEndian as LE;
@@ -23,7 +26,7 @@ const MAX_NAME_PLACES: usize = 64;
 /// Relocations looked at to name an imported function.
 const MAX_RELOCATIONS: usize = 1 << 20;
 /// Bytes read at once while searching a section.
-const SEARCH_STEP: usize = 1 << 20;
+pub(super) const SEARCH_STEP: usize = 1 << 20;
 
 /// Why a file is not an image that can be probed.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub enum ElfError {
 }
 
 /// A function symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Function {
     /// Virtual address of its first instruction, before relocation.
     pub address: u64,
@@ -56,17 +59,30 @@ pub struct Function {
 struct Section {
     name: String,
     kind: elf::SectionType,
+    address: u64,
     offset: u64,
     size: u64,
     link: u32,
 }
 
-/// A part of the file that is mapped executable.
+/// A part of the file that is mapped.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     address: u64,
     offset: u64,
     size: u64,
+    executable: bool,
+}
+
+/// Where a section lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Virtual address of its first byte, before relocation.
+    pub address: u64,
+    /// Its offset in the file, in bytes.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// See the module.
@@ -76,6 +92,8 @@ pub struct ElfImage<'a> {
     length: u64,
     sections: Vec<Section>,
     segments: Vec<Segment>,
+    /// String tables read before, by section: several libraries are looked for in one file.
+    strings: RefCell<HashMap<u32, Rc<Vec<u8>>>>,
 }
 
 impl<'a> ElfImage<'a> {
@@ -90,6 +108,7 @@ impl<'a> ElfImage<'a> {
             length,
             sections: Vec::new(),
             segments: Vec::new(),
+            strings: RefCell::default(),
         };
         let bytes = image.read(0, size_of::<elf::FileHeader64<LE>>() as u64)?;
         let Ok((header, _)) = from_bytes::<elf::FileHeader64<LE>>(&bytes) else {
@@ -127,11 +146,12 @@ impl<'a> ElfImage<'a> {
         )?;
         for segment in items::<elf::ProgramHeader64<LE>>(&bytes) {
             let executable = segment.p_flags.get(LE).contains(elf::PF_X);
-            if segment.p_type.get(LE) == elf::PT_LOAD && executable {
+            if segment.p_type.get(LE) == elf::PT_LOAD {
                 self.segments.push(Segment {
                     address: segment.p_vaddr.get(LE),
                     offset: segment.p_offset.get(LE),
                     size: segment.p_filesz.get(LE),
+                    executable,
                 });
             }
         }
@@ -164,6 +184,7 @@ impl<'a> ElfImage<'a> {
             .map(|section| Section {
                 name: text_at(&names, section.sh_name.get(LE)),
                 kind: section.sh_type.get(LE),
+                address: section.sh_addr.get(LE),
                 offset: section.sh_offset.get(LE),
                 size: section.sh_size.get(LE),
                 link: section.sh_link.get(LE),
@@ -190,9 +211,14 @@ impl<'a> ElfImage<'a> {
         self.read(offset, size)
     }
 
-    /// Is there a section of this name that has bytes in the file?
-    pub fn has_section(&self, name: &str) -> bool {
-        self.section(name).is_some()
+    /// Where the section of this name lies, if it has bytes in the file.
+    pub fn extent(&self, name: &str) -> Option<Extent> {
+        let section = self.section(name)?;
+        Some(Extent {
+            address: section.address,
+            offset: section.offset,
+            size: section.size.min(self.length.checked_sub(section.offset)?),
+        })
     }
 
     fn section(&self, name: &str) -> Option<&Section> {
@@ -225,10 +251,9 @@ impl<'a> ElfImage<'a> {
         names: &[&str],
         found: &mut [Option<Function>],
     ) -> Result<(), ElfError> {
-        let Some(strings) = self.sections.get(section.link as usize) else {
+        let Some(strings) = self.strings(section)? else {
             return Ok(());
         };
-        let strings = self.table(strings.offset, strings.size)?;
         // Names first, in one fast search: most files define none of them and cost no more.
         let mut places: Vec<(u32, usize)> = Vec::new();
         for (index, name) in names.iter().enumerate() {
@@ -263,24 +288,61 @@ impl<'a> ElfImage<'a> {
         Ok(())
     }
 
+    /// The string table of a symbol table.
+    fn strings(&self, section: &Section) -> Result<Option<Rc<Vec<u8>>>, ElfError> {
+        if let Some(known) = self.strings.borrow().get(&section.link) {
+            return Ok(Some(Rc::clone(known)));
+        }
+        let Some(strings) = self.sections.get(section.link as usize) else {
+            return Ok(None);
+        };
+        let strings = Rc::new(self.table(strings.offset, strings.size)?);
+        let known = Rc::clone(&strings);
+        self.strings.borrow_mut().insert(section.link, known);
+        Ok(Some(strings))
+    }
+
+    /// Does a symbol have this name, defined here or not? Faster than [`Self::functions`].
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        let tables = [elf::SHT_DYNSYM, elf::SHT_SYMTAB];
+        let mut sections = self.sections.iter();
+        sections.any(|section| {
+            tables.contains(&section.kind)
+                && matches!(self.strings(section), Ok(Some(strings))
+                    if memmem::find(&strings, name.as_bytes()).is_some())
+        })
+    }
+
     /// File offset of a virtual address that is mapped executable.
     pub fn file_offset(&self, address: u64) -> Option<u64> {
-        let (offset, _) = self.locate(address)?;
+        let (offset, _) = self.locate(address, true)?;
         Some(offset)
     }
 
     /// File offset of `address`, and the bytes that its segment still has from there.
-    fn locate(&self, address: u64) -> Option<(u64, u64)> {
-        self.segments.iter().find_map(|segment| {
-            let into = address.checked_sub(segment.address)?;
-            let left = segment.size.checked_sub(into).filter(|left| *left > 0)?;
-            Some((segment.offset.checked_add(into)?, left))
-        })
+    fn locate(&self, address: u64, code: bool) -> Option<(u64, u64)> {
+        let mapped = self.segments.iter();
+        mapped
+            .filter(|it| it.executable || !code)
+            .find_map(|segment| {
+                let into = address.checked_sub(segment.address)?;
+                let left = segment.size.checked_sub(into).filter(|left| *left > 0)?;
+                Some((segment.offset.checked_add(into)?, left))
+            })
     }
 
     /// Up to `size` bytes of code at `address`; fewer at the end of the segment, none outside.
     pub fn code(&self, address: u64, size: u64) -> Vec<u8> {
-        let Some((offset, left)) = self.locate(address) else {
+        let Some((offset, left)) = self.locate(address, true) else {
+            return Vec::new();
+        };
+        self.table(offset, size.min(left)).unwrap_or_default()
+    }
+
+    /// Up to `size` bytes of the file that are mapped at `address`, code or data; fewer at the end
+    /// of the segment, none outside.
+    pub fn mapped(&self, address: u64, size: u64) -> Vec<u8> {
+        let Some((offset, left)) = self.locate(address, false) else {
             return Vec::new();
         };
         self.table(offset, size.min(left)).unwrap_or_default()
@@ -348,6 +410,51 @@ impl<'a> ElfImage<'a> {
             at = at.checked_add(SEARCH_STEP as u64)?;
         }
         None
+    }
+}
+
+impl ElfImage<'_> {
+    /// Gives at most `limit` bytes of a section to `look` in pieces of [`SEARCH_STEP`] bytes, each
+    /// with `overlap` bytes of the next; until it says `false`.
+    pub(super) fn pieces(
+        &self,
+        section: &str,
+        limit: u64,
+        overlap: usize,
+        mut look: impl FnMut(&[u8]) -> bool,
+    ) {
+        self.search(section, limit, overlap, |piece| {
+            (!look(piece)).then_some(())
+        });
+    }
+
+    /// Addresses of NUL-terminated texts that end with `ending`, at most `most`.
+    pub(super) fn find_texts(&self, section: &str, ending: &str, most: usize) -> Vec<u64> {
+        /// Longest text before `ending`: a path of the machine it was built on.
+        const LONGEST: usize = 512;
+        let mut found = Vec::new();
+        let Some(extent) = self.extent(section) else {
+            return found;
+        };
+        let pattern = [ending.as_bytes(), b"\0"].concat();
+        let mut at = extent.address;
+        self.pieces(section, MAX_TABLE, LONGEST + pattern.len(), |piece| {
+            for place in memmem::find_iter(piece, &pattern) {
+                let before = piece.get(place.saturating_sub(LONGEST)..place);
+                let Some(length) =
+                    before.and_then(|before| before.iter().rev().position(|byte| *byte == 0))
+                else {
+                    continue;
+                };
+                let address = at.wrapping_add((place - length) as u64);
+                if found.len() < most && !found.contains(&address) {
+                    found.push(address);
+                }
+            }
+            at = at.wrapping_add(SEARCH_STEP as u64);
+            found.len() < most
+        });
+        found
     }
 }
 

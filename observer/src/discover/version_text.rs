@@ -24,6 +24,24 @@ pub(super) fn find(bytes: &[u8]) -> Option<String> {
     })
 }
 
+/// The first version of three numbers that follows `marker`; with `major` such as `3.`, one of
+/// this major number that ends there, as text by itself does.
+pub(super) fn after(bytes: &[u8], marker: &str, major: &str) -> Option<String> {
+    let alone = !major.is_empty();
+    memmem::find_iter(bytes, marker).find_map(|place| {
+        let text = bytes.get(place + marker.len()..)?;
+        let end = text
+            .iter()
+            .take(LONGEST_VERSION)
+            .position(|byte| !(byte.is_ascii_digit() || *byte == b'.'))?;
+        let version = std::str::from_utf8(text.get(..end)?).ok()?;
+        let parts = version.split('.').filter(|part| !part.is_empty());
+        let shaped =
+            version.starts_with(major) && parts.count() == 3 && version.split('.').count() == 3;
+        (shaped && (!alone || text.get(end) == Some(&0))).then(|| version.to_owned())
+    })
+}
+
 fn version(text: &[u8], dated: bool) -> Option<&str> {
     let text = text.get(..LONGEST_VERSION + 3).unwrap_or(text);
     let end = text
@@ -63,5 +81,19 @@ mod tests {
         );
         assert_eq!(find(b"OpenSSL 3.0.1"), None);
         assert_eq!(find(b""), None);
+    }
+
+    #[test]
+    fn a_version_follows_its_marker_or_stands_alone() {
+        assert_eq!(
+            after(b"x\0NSS 3.87.1\0", "NSS ", "").as_deref(),
+            Some("3.87.1")
+        );
+        assert_eq!(
+            after(b"1.2.3 \x000.3.4\x003.7.9\0", "\0", "3.").as_deref(),
+            Some("3.7.9")
+        );
+        assert_eq!(after(b"\x003.7.9-rc\0\x001..2.3\0", "\0", "3."), None);
+        assert_eq!(after(b"NSS ", "NSS ", ""), None);
     }
 }

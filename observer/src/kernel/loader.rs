@@ -11,6 +11,7 @@ use observer_common::socket::{TCP_BY_FUNCTIONS, TCP_BY_PACKETS};
 use super::cgroup::CgroupRoot;
 use super::control::Controls;
 use super::error::KernelError;
+use super::filters::CaptureFilters;
 use super::function_probes::{FUNCTION_PROBES, TCP_NEEDS, UNIX_NEEDS, kernel_tls, unwanted};
 use super::layout::Layout;
 use super::ledger::LedgerReader;
@@ -26,8 +27,11 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ob
 /// seven for what arrives until it runs.
 const WAKE_DIVISOR: u64 = 8;
 
+/// From this part of the ring on only heads of messages are taken.
+const CROWDED: (u64, u64) = (3, 4);
+
 /// What the kernel half needs to know at load time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KernelSettings {
     /// Size of the ring, bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
@@ -35,6 +39,8 @@ pub struct KernelSettings {
     pub both_sides: bool,
     /// Where the bytes of sockets are taken.
     pub sockets: SocketCapture,
+    /// What is left out.
+    pub filters: CaptureFilters,
 }
 
 /// The loaded kernel half. Dropping it detaches and unloads everything.
@@ -134,6 +140,7 @@ impl Kernel {
             ring_bytes,
             both_sides,
             sockets,
+            ref filters,
         } = *settings;
         if OBJECT.is_empty() {
             return Err(KernelError::NoObject);
@@ -141,7 +148,9 @@ impl Kernel {
         let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
         let own_tgid = std::process::id();
         let wake_bytes = u64::from(ring_bytes) / WAKE_DIVISOR;
+        let crowded_bytes = u64::from(ring_bytes) * CROWDED.0 / CROWDED.1;
         let both_sides = u8::from(both_sides);
+        let filter_bits = filters.bits();
         let tcp_capture = if tcp_by_functions {
             TCP_BY_FUNCTIONS
         } else {
@@ -160,6 +169,8 @@ impl Kernel {
             .map_max_entries("EVENTS", ring_bytes)
             .override_global("OWN_TGID", &own_tgid, true)
             .override_global("WAKE_BYTES", &wake_bytes, true)
+            .override_global("CROWDED_BYTES", &crowded_bytes, true)
+            .override_global("FILTERS", &filter_bits, true)
             .override_global("BOTH_SIDES", &both_sides, true)
             .override_global("ITER_KIND_MASK", &kind_mask, true)
             .override_global("TCP_CAPTURE", &tcp_capture, true)
@@ -168,17 +179,21 @@ impl Kernel {
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
         let parts = Parts {
             ring: Ring::new(take("EVENTS")?)?,
-            ledger: LedgerReader::new(take("LEDGER")?)?,
+            ledger: LedgerReader::new(take("LEDGER")?, take("PROTOCOLS")?)?,
             controls: Controls::new(take("CONTROL")?, take("TLS_CONTROL")?)?,
         };
         let own = match take("CONNS")? {
             Map::SkStorage(data) => SkStorage::try_from(Map::SkStorage(data)).ok(),
             _ => None,
         };
+        let cgroup = CgroupRoot::find()?;
+        if filter_bits != 0 {
+            filters.tell(&mut ebpf, &cgroup.path)?;
+        }
         let kernel = Self {
             ebpf,
             probes: Vec::new(),
-            cgroup: CgroupRoot::find()?,
+            cgroup,
             sockets,
             tcp_by_functions,
             own,

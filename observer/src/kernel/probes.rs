@@ -39,7 +39,7 @@ pub(super) struct Probe {
 }
 
 /// In load order: what others rely on comes first, and a probe before what may replace it.
-pub(super) const PROBES: [Probe; 24] = [
+pub(super) const PROBES: [Probe; 27] = [
     Probe {
         name: "socket_state",
         hook_name: "tp_btf/inet_sock_set_state",
@@ -228,6 +228,30 @@ pub(super) const PROBES: [Probe; 24] = [
         name: "tls_free",
         hook_name: "uprobe",
         purpose: "end of TLS objects",
+        hook: Hook::Library,
+        required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_go_enter",
+        hook_name: "uprobe",
+        purpose: "arguments of reads and plaintext of writes of Go's own TLS",
+        hook: Hook::Library,
+        required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_go_return",
+        hook_name: "uprobe",
+        purpose: "plaintext of reads of Go's own TLS",
+        hook: Hook::Library,
+        required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_go_close",
+        hook_name: "uprobe",
+        purpose: "end of connections of Go's own TLS",
         hook: Hook::Library,
         required: false,
         instead_of: None,

@@ -1,5 +1,9 @@
 //! What the kernel half can say of itself: probes, ledger, TLS libraries.
 
+use std::sync::Arc;
+
+use crate::discover::placement::LibraryPlan;
+
 /// What became of one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeOutcome {
@@ -54,6 +58,9 @@ pub struct SourceLedger {
     pub skipped: Count,
     /// Wanted but not delivered, by reason.
     pub lost: Vec<(&'static str, Count)>,
+    /// Among those lost to a full ring: what began with a request of HTTP/1. So the number of
+    /// requests is known where their content is not.
+    pub lost_requests: Count,
 }
 
 /// A TLS library in a process: attached or not, and why.
@@ -67,6 +74,8 @@ pub struct TlsAttachment {
     pub library: String,
     /// Path of the mapped file as the process sees it.
     pub path: String,
+    /// Where its probes go, if places were found.
+    pub plan: Option<Arc<LibraryPlan>>,
     /// `None`: attached. `Some`: why not, and what would help.
     pub refused: Option<String>,
 }

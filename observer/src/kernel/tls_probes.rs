@@ -8,11 +8,13 @@ use aya::programs::uprobe::UProbeLinkId;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::programs::{Program, UProbe};
 use observer_common::event::{INBOUND, OUTBOUND};
-use observer_common::tls::{COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, TlsCookie};
+use observer_common::tls::{COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCookie};
 
 use super::error::chain;
 use super::loader::Kernel;
-use crate::discover::placement::{CountIn, LibraryPlan, ProbePoint, Site, TlsDirection};
+use crate::discover::placement::{
+    CountIn, LibraryPlan, PassedOver, ProbePoint, Site, TlsCall, TlsDirection,
+};
 
 /// The probes of one library file.
 #[derive(Debug)]
@@ -36,7 +38,13 @@ impl Kernel {
         let points = plan.points.iter().rev();
         let cookies = self.cookies();
         for point in points {
-            let name = program_name(point, cookies);
+            let Some(name) = program_name(point, cookies) else {
+                self.detach_library(attached);
+                return Err(format!(
+                    "{}: needs probes that carry a cookie (Linux 5.15)",
+                    point.function
+                ));
+            };
             let link = self.uprobe(name).and_then(|program| {
                 let attach = UProbeAttachPoint {
                     location: UProbeAttachLocation::AbsoluteOffset(point.file_offset),
@@ -80,39 +88,59 @@ impl Kernel {
     }
 }
 
-/// Without cookies, the program itself says what the probe's would.
-const fn program_name(point: &ProbePoint, cookies: bool) -> &'static str {
-    match point.site {
+/// Without cookies, the program itself says what the probe's would; not all can be said so.
+const fn program_name(point: &ProbePoint, cookies: bool) -> Option<&'static str> {
+    Some(match point.site {
         Site::Entry if cookies => "tls_enter",
         Site::Entry => match &point.call {
-            Some(call) => match (call.direction, call.count) {
+            Some(TlsCall {
+                direction,
+                count,
+                passed_over: PassedOver::None,
+            }) => match (direction, count) {
                 (TlsDirection::Inbound, CountIn::ReturnValue) => "tls_enter_in_result",
                 (TlsDirection::Inbound, CountIn::PointerIn4th) => "tls_enter_in_4th",
                 (TlsDirection::Inbound, CountIn::PointerIn5th) => "tls_enter_in_5th",
                 (TlsDirection::Outbound, CountIn::ReturnValue) => "tls_enter_out_result",
                 (TlsDirection::Outbound, CountIn::PointerIn4th) => "tls_enter_out_4th",
                 (TlsDirection::Outbound, CountIn::PointerIn5th) => "tls_enter_out_5th",
+                (_, CountIn::Nothing) => return None,
             },
-            None => "tls_enter",
+            _ => return None,
         },
         Site::Return => "tls_return",
         Site::CallReturn => "tls_call_return",
         Site::Free => "tls_free",
-    }
+        Site::GoEntry if cookies => "tls_go_enter",
+        Site::GoEntry => return None,
+        Site::GoReturn => "tls_go_return",
+        Site::GoClose => "tls_go_close",
+    })
 }
 
 fn cookie(point: &ProbePoint, number: u32) -> TlsCookie {
-    let Some(call) = &point.call else {
+    let Some(TlsCall {
+        direction,
+        count,
+        passed_over,
+    }) = point.call
+    else {
         return TlsCookie::new(number, INBOUND, COUNT_IN_RESULT);
     };
-    let direction = match call.direction {
+    let direction = match direction {
         TlsDirection::Inbound => INBOUND,
         TlsDirection::Outbound => OUTBOUND,
     };
-    let count = match call.count {
+    let count = match count {
         CountIn::ReturnValue => COUNT_IN_RESULT,
         CountIn::PointerIn4th => COUNT_IN_4TH,
         CountIn::PointerIn5th => COUNT_IN_5TH,
+        CountIn::Nothing => COUNT_NONE,
     };
-    TlsCookie::new(number, direction, count)
+    let cookie = TlsCookie::new(number, direction, count);
+    match passed_over {
+        PassedOver::None => cookie,
+        PassedOver::WithFlags => cookie.unless_flags(),
+        PassedOver::Inside => cookie.unless_inside(),
+    }
 }

@@ -1,8 +1,10 @@
 //! Whole behaviour, from captured bytes to calls.
 
+mod bodies;
 mod exchanges;
 mod gaps;
 mod hostile;
 mod http2;
 mod segments;
 mod support;
+mod upgrades;

@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{Marks, Verdict};
+use super::{Marks, Verdict, WebSocketSide};
 use crate::stream::Direction;
 
 /// The head of a request.
@@ -14,7 +14,7 @@ pub struct RequestHead<'a> {
     pub time_ns: u64,
     /// Which way it went.
     pub direction: Direction,
-    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2.
+    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2, 9 for HTTP/0.9.
     pub version: u8,
     /// Its content is that of gRPC over HTTP/2.
     pub grpc: bool,
@@ -57,6 +57,17 @@ pub enum Message<'a> {
         /// What was odd about the body.
         marks: Marks,
     },
+    /// The next part of a body, after transfer decoding. Told of bodies that may name an
+    /// operation or an error, from their first byte on, up to a bound and as long as nothing is
+    /// missing.
+    Content {
+        /// Which request.
+        id: u64,
+        /// It is of the request, not of its answer.
+        request: bool,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
     /// The final response to a request begins.
     Response(ResponseHead<'a>),
     /// A response ended, or was cut.
@@ -87,6 +98,16 @@ pub enum Message<'a> {
         requests: Option<u64>,
         /// By the server, if known.
         responses: Option<u64>,
+    },
+    /// What went over the WebSocket connection that a request opened, before the end of its
+    /// response is told.
+    WebSocket {
+        /// Which request.
+        id: u64,
+        /// What its client sent.
+        client: WebSocketSide,
+        /// What its server sent.
+        server: WebSocketSide,
     },
     /// No response to a request will be told.
     Unanswered {

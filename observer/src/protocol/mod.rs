@@ -22,6 +22,7 @@
 )]
 
 mod chunked;
+mod content;
 mod counts;
 mod framing;
 pub mod h2;
@@ -34,13 +35,18 @@ mod opening;
 mod pairing;
 mod reading;
 mod side;
+mod socks;
+mod upgraded;
 mod verdict;
+mod websocket;
 
+pub use content::{Coding, Content, ContentKind};
 pub use counts::ProtocolCounts;
 pub use head::{MAX_HEAD, MAX_HEADERS};
-pub use http::{Http, ProtocolShared};
+pub use http::{BODY_PEEK, Http, ProtocolShared};
 pub use marks::Marks;
 pub use message::{Message, RequestHead, ResponseHead};
 pub use pairing::MAX_IN_FLIGHT;
 pub use reading::{SKIP_AT_LEAST, SKIP_AT_MOST};
 pub use verdict::Verdict;
+pub use websocket::WebSocketSide;

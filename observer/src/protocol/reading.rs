@@ -5,6 +5,7 @@ use super::http::ProtocolShared;
 use super::opening::{Opening, opening};
 use super::pairing::Pairing;
 use super::side::{Side, State};
+use super::upgraded::Upgrade;
 use super::{Marks, Message};
 use crate::stream::{Direction, add};
 
@@ -14,6 +15,9 @@ pub const SKIP_AT_LEAST: u64 = 64 << 10;
 
 /// Most that is asked to be left out at once: half of what sequence numbers can tell apart.
 pub const SKIP_AT_MOST: u64 = 1 << 30;
+
+/// Shortest head there is: `A / HTTP/1.0` and two line ends.
+const SHORTEST_HEAD: u64 = 14;
 
 /// What a direction carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub(super) struct Reader<'a, F> {
     pub heads: bool,
     /// The connection left HTTP.
     pub left_http: bool,
+    /// What it speaks instead, if that can be read.
+    pub upgrade: Option<Upgrade>,
+    /// Bytes at the end that are not HTTP/1.
+    pub rest: usize,
     /// What was taken for a head does not even begin like one.
     pub invalid: bool,
 }
@@ -47,7 +55,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     pub(super) fn data(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left_http {
-                add(&mut self.shared.counts.tunnel_bytes, bytes.len() as u64);
+                self.rest = bytes.len();
                 return;
             }
             let taken = match self.side.state {
@@ -55,6 +63,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 State::Length(left) => self.length(bytes, left),
                 State::Close => {
                     self.side.body = self.side.body.saturating_add(bytes.len() as u64);
+                    self.content(bytes);
                     bytes.len()
                 }
                 State::Chunked(chunked) => self.chunked(bytes, chunked),
@@ -70,6 +79,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return;
         }
         let mark = if asked { Marks::NONE } else { Marks::GAP };
+        self.side.peek = 0;
         match self.side.state {
             State::Head => self.head_lost(),
             State::Length(left) => {
@@ -81,7 +91,8 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                     self.finish();
                 }
                 if len > left {
-                    self.boundary_lost(true);
+                    // A few bytes need not be of a message: stray line ends are common.
+                    self.boundary_lost(len - left >= SHORTEST_HEAD);
                 }
             }
             State::Close => {
@@ -136,7 +147,8 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         };
         // Nothing is left unseen where two readers may disagree about the length.
         let conflict = self.side.marks.has(Marks::CONFLICT);
-        if left <= SKIP_AT_LEAST || at < self.side.asked || conflict {
+        let peeked = self.side.peek > 0;
+        if left <= SKIP_AT_LEAST || peeked || at < self.side.asked || conflict {
             return None;
         }
         let until = at.saturating_add(left.min(SKIP_AT_MOST));
@@ -161,6 +173,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         self.side.body = self.side.body.saturating_add(taken as u64);
         self.side.state = State::Length(left - taken as u64);
+        self.content(bytes.get(..taken).unwrap_or_default());
         if taken as u64 == left {
             self.finish();
         }
@@ -168,7 +181,11 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     }
 
     fn chunked(&mut self, bytes: &[u8], mut chunked: Chunked) -> usize {
-        match chunked.push(bytes) {
+        let Self {
+            side, role, out, ..
+        } = self;
+        let progress = chunked.push(bytes, &mut |bytes| tell(side, *role, bytes, out));
+        match progress {
             Progress::More => {
                 self.side.state = State::Chunked(chunked);
                 bytes.len()
@@ -189,6 +206,11 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 bytes.len()
             }
         }
+    }
+
+    /// Tells the next part of a body, as far as it is wanted.
+    fn content(&mut self, bytes: &[u8]) {
+        tell(self.side, self.role, bytes, self.out);
     }
 
     /// Looks whether a message starts where a segment does.
@@ -273,6 +295,16 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 }
             }
         }
+    }
+}
+
+fn tell(side: &mut Side, role: Role, bytes: &[u8], out: &mut impl FnMut(Message<'_>)) {
+    let wanted = bytes.len().min(side.peek as usize);
+    if let (Some(id), Some(bytes @ [_, ..])) = (side.id, bytes.get(..wanted)) {
+        // Not above what is wanted.
+        side.peek -= wanted as u32;
+        let request = role == Role::Request;
+        out(Message::Content { id, request, bytes });
     }
 }
 

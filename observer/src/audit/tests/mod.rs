@@ -3,6 +3,7 @@
 mod bytes;
 mod forging;
 mod life;
+mod ocsf_schema;
 mod structure;
 
 use std::fs;

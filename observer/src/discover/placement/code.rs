@@ -3,7 +3,7 @@
 use crate::discover::elf_image::ElfImage;
 
 /// Machine code by virtual address.
-pub(super) trait Code {
+pub(in crate::discover) trait Code {
     /// Up to `size` bytes of code at `address`; fewer where it ends, none where there is none.
     fn bytes(&self, address: u64, size: u64) -> Vec<u8>;
     /// Offset in the file of the byte at `address`.

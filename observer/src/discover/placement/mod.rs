@@ -14,8 +14,10 @@
 //! 3. *function start*, single-stepped, with a note.
 
 mod arguments;
+mod call_spec;
 mod code;
 mod flow;
+mod go;
 mod instruction;
 mod library_plan;
 mod places;
@@ -26,11 +28,13 @@ mod tests;
 
 use iced_x86::Register;
 
-pub use library_plan::LibraryPlan;
-pub use probe_point::{CountIn, ProbePoint, Site, TlsCall, TlsDirection};
+pub(super) use call_spec::CallSpec;
+pub(super) use code::Code;
+pub(super) use go::{GoFunctions, growth_check, plan_go};
+pub use library_plan::{FoundBy, LibraryPlan};
+pub use probe_point::{CountIn, PassedOver, ProbePoint, Site, TlsCall, TlsDirection};
 
 use self::arguments::ARGUMENTS;
-use self::code::Code;
 use self::flow::{Flow, stub_name};
 use self::instruction::{LONGEST_INSTRUCTION, decode, describe, emulated};
 use super::elf_image::{ElfError, ElfImage, Function};
@@ -46,7 +50,7 @@ pub enum PlacementError {
     NoFunction(&'static str),
     /// A function is not where its symbol says.
     #[error("{0} is not in an executable part of the file, or does not decode")]
-    NoCode(&'static str),
+    NoCode(String),
 }
 
 /// The functions of one direction.
@@ -104,6 +108,7 @@ fn plan_code(
 ) -> Result<LibraryPlan, PlacementError> {
     let mut plan = LibraryPlan {
         library,
+        found_by: FoundBy::Symbols,
         points: Vec::new(),
         notes: Vec::new(),
     };
@@ -115,6 +120,7 @@ fn plan_code(
             let call = TlsCall {
                 direction: names.direction,
                 count: shared.count,
+                passed_over: PassedOver::None,
             };
             shared_points(code, names.internal, shared.target, call)
         });
@@ -129,20 +135,26 @@ fn plan_code(
         plan.points.extend(points);
     }
     match function(FREE) {
-        Some(free) => plan.points.extend(free_point(code, free)),
+        Some(free) => plan.points.extend(free_point(code, FREE, free)),
         None => plan.notes.push(
             "SSL_free is not there: state of closed TLS objects is kept until it is evicted"
                 .to_owned(),
         ),
     }
-    for point in plan.points.iter().filter(|point| !point.emulated) {
-        plan.notes.push(format!(
-            "{}: the probe on `{}` is single-stepped, about ten times slower than on an instruction the kernel emulates",
-            point.function, point.instruction
-        ));
-    }
-    plan.notes.dedup();
+    plan.note_slow_points();
     Ok(plan)
+}
+
+impl LibraryPlan {
+    fn note_slow_points(&mut self) {
+        for point in self.points.iter().filter(|point| !point.emulated) {
+            self.notes.push(format!(
+                "{}: the probe on `{}` is single-stepped, about ten times slower than on an instruction the kernel emulates",
+                point.function, point.instruction
+            ));
+        }
+        self.notes.dedup();
+    }
 }
 
 fn is_fast(points: &[ProbePoint]) -> bool {
@@ -185,37 +197,64 @@ fn exported_points(
     if let Some(name) = names.ex2 {
         candidates.extend(function(name).map(|ex2| (name, ex2, CountIn::PointerIn5th)));
     }
-    let flows: Vec<Flow> = candidates
-        .iter()
-        .map(|(_, function, _)| Flow::of(code, *function))
+    let specs: Vec<CallSpec> = candidates
+        .into_iter()
+        .map(|(name, function, count)| CallSpec::new(name, function, names.direction, count))
         .collect();
-    let mut points = Vec::new();
     let notes = vec![format!(
         "{}: probes are on the exported functions; callers inside the library are not seen",
         names.plain
     )];
-    for ((name, function, count), flow) in candidates.iter().zip(&flows) {
+    Ok((call_points(code, &specs)?, notes))
+}
+
+/// Plans the probes of functions that take a TLS object, a buffer and a length; `ends` take an
+/// object whose life ends there.
+///
+/// # Errors
+/// [`PlacementError`] if a function has no code.
+pub(super) fn plan_calls(
+    code: &impl Code,
+    library: String,
+    found_by: FoundBy,
+    calls: &[CallSpec],
+    ends: &[(&str, Function)],
+) -> Result<LibraryPlan, PlacementError> {
+    let mut plan = LibraryPlan {
+        library,
+        found_by,
+        points: call_points(code, calls)?,
+        notes: Vec::new(),
+    };
+    for (name, function) in ends {
+        plan.points.extend(free_point(code, name, *function));
+    }
+    plan.note_slow_points();
+    Ok(plan)
+}
+
+fn call_points(code: &impl Code, calls: &[CallSpec]) -> Result<Vec<ProbePoint>, PlacementError> {
+    let flows: Vec<Flow> = calls
+        .iter()
+        .map(|spec| Flow::of(code, spec.function))
+        .collect();
+    let mut points = Vec::new();
+    for (spec, flow) in calls.iter().zip(&flows) {
         // One that only forwards to another of these would count every call twice.
-        let forwards = candidates.iter().any(|(other, to, _)| {
-            other != name
-                && flow.goes_to().any(|target| {
-                    target == to.address || stub_name(code, target).as_deref() == Some(*other)
-                })
-        });
+        let forwards = spec.call.count != CountIn::Nothing
+            && calls.iter().any(|other| {
+                other.name != spec.name
+                    && other.call.direction == spec.call.direction
+                    && flow.goes_to().any(|target| {
+                        target == other.function.address
+                            || stub_name(code, target).as_deref() == Some(&*other.name)
+                    })
+            });
         if forwards {
             continue;
         }
-        let call = TlsCall {
-            direction: names.direction,
-            count: *count,
-        };
-        let arguments = match count {
-            CountIn::ReturnValue => 3,
-            CountIn::PointerIn4th => 4,
-            CountIn::PointerIn5th => 5,
-        };
-        let keep = ARGUMENTS.get(..arguments).unwrap_or(&ARGUMENTS);
-        let start = function.address;
+        let keep = ARGUMENTS.get(..spec.arguments()).unwrap_or(&ARGUMENTS);
+        let start = spec.function.address;
         let entry = places::entry(flow, keep).unwrap_or(start);
         // The uretprobe finds the return address only while the stack pointer is untouched.
         let (exit, site) = match places::result(flow).filter(|place| *place != entry) {
@@ -226,17 +265,17 @@ fn exported_points(
             ),
         };
         for (place, site) in [(entry, Site::Entry), (exit, site)] {
-            let point = point(code, name, place, site, Some(call));
-            points.push(point.ok_or(PlacementError::NoCode(name))?);
+            let point = point(code, &spec.name, place, site, Some(spec.call));
+            points.push(point.ok_or_else(|| PlacementError::NoCode(spec.name.clone()))?);
         }
     }
-    Ok((points, notes))
+    Ok(points)
 }
 
-fn free_point(code: &impl Code, free: Function) -> Option<ProbePoint> {
+fn free_point(code: &impl Code, name: &str, free: Function) -> Option<ProbePoint> {
     let flow = Flow::of(code, free);
     let place = places::entry(&flow, &[Register::RDI]).unwrap_or(free.address);
-    point(code, FREE, place, Site::Free, None)
+    point(code, name, place, Site::Free, None)
 }
 
 /// The point at `address`, if the file holds there what was decoded.

@@ -31,8 +31,15 @@ pub enum Site {
     /// A uretprobe. At this instruction `rsp` is still as the caller left it, so the return
     /// address is where the kernel looks for it.
     CallReturn,
-    /// A uprobe. `rdi` is the TLS object that is about to be freed (or lose one reference).
+    /// A uprobe. `rdi` is a TLS object whose life ends here, if it had one: it is about to be freed
+    /// (or to lose one reference), or it begins a handshake.
     Free,
+    /// A uprobe in Go's own TLS. Receiver, buffer and length are still in `rax`, `rbx`, `rcx`.
+    GoEntry,
+    /// A uprobe on a `ret` of Go's own TLS; `rax` is the number of bytes.
+    GoReturn,
+    /// A uprobe in Go's own TLS. `rax` is the connection that is closed.
+    GoClose,
 }
 
 /// How a read or write function tells what it moved.
@@ -42,6 +49,20 @@ pub struct TlsCall {
     pub direction: TlsDirection,
     /// Where the number of bytes is when the function returns.
     pub count: CountIn,
+    /// Which of its calls do not count.
+    pub passed_over: PassedOver,
+}
+
+/// Which calls of a function move nothing that was not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PassedOver {
+    /// All count.
+    #[default]
+    None,
+    /// Those whose fourth argument, an `int` of flags, is not 0: they peek.
+    WithFlags,
+    /// Those inside a call of [`CountIn::Nothing`].
+    Inside,
 }
 
 /// Which way plaintext goes.
@@ -62,4 +83,6 @@ pub enum CountIn {
     PointerIn4th,
     /// The `size_t` that the fifth argument (`r8` at entry) points to, if the result is above 0.
     PointerIn5th,
+    /// Nowhere: the calls inside it hand over what was counted before.
+    Nothing,
 }

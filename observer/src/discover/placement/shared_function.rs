@@ -83,7 +83,7 @@ fn reaches(
     let pointer = match shared.count {
         CountIn::PointerIn4th => 3,
         CountIn::PointerIn5th => 4,
-        CountIn::ReturnValue => return false,
+        CountIn::ReturnValue | CountIn::Nothing => return false,
     };
     first_calls(&flow, registers)
         .into_iter()
