@@ -82,6 +82,7 @@ impl Ocsf {
             response_bytes,
             request_messages,
             response_messages,
+            websocket: _,
             client,
             server,
             process,
@@ -148,6 +149,7 @@ impl Ocsf {
         self.text(
             ",\"http_request\":{\"version\":",
             match protocol {
+                Protocol::Http09 => "0.9",
                 Protocol::Http10 => "1.0",
                 Protocol::Http11 => "1.1",
                 Protocol::Http2 | Protocol::Grpc => "2",

@@ -95,7 +95,7 @@ impl From<Recorded<'_>> for ApiCall {
             method: target::bounded(method, target::MAX_METHOD).0.to_owned(),
             host: host.map(|host| target::bounded(host, target::MAX_HOST).0.to_owned()),
             path: target::path(parts.path).0,
-            query: parts.query.map(|query| target::query(query).0),
+            query: parts.query.map(|query| target::query(query, &[]).0),
             route: None,
             service: None,
             operation: None,
@@ -121,6 +121,7 @@ impl From<Recorded<'_>> for ApiCall {
             identity,
             body_error: None,
             tls: None,
+            websocket: None,
             signs,
             flags: Vec::new(),
         }

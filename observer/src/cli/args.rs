@@ -38,6 +38,7 @@ pub enum CommandArgs {
     Run(RunArgs),
     /// Show the API calls in recordings; needs no privileges
     #[command(after_help = "Examples:
+  observer replay calls.pcap.gz                        a capture file (pcap, pcapng), compressed or not
   observer replay calls.transcript                     a table and a summary
   observer replay --format jsonl a.transcript b.transcript | jq .route
   observer replay /var/log/nginx/access.log            an access log: endpoints, usage, findings
@@ -62,6 +63,11 @@ path that was never served.\n\nExamples:
   observer check-config /etc/observer.toml
   observer check-config                                the defaults")]
     CheckConfig(CheckConfigArgs),
+    /// List the alerts that are open
+    #[command(after_help = "Examples:
+  observer alerts                                      of the agent that runs as a service
+  observer alerts /tmp/state --json | jq .message      of one with another state folder")]
+    Alerts(AlertsArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
   observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
@@ -175,6 +181,17 @@ pub struct ReplayArgs {
     /// How calls are shown [default: table]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+}
+
+/// Arguments of `alerts`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AlertsArgs {
+    /// State folder of the agent [default: /var/lib/observer]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `doctor`.

@@ -87,6 +87,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
         response_bytes,
         request_messages,
         response_messages,
+        websocket,
         client,
         server,
         process,
@@ -140,6 +141,17 @@ fn push_call(out: &mut String, call: &ApiCall) {
     }
     if let Some(messages) = response_messages {
         number(out, "response_messages", *messages);
+    }
+    if let Some(websocket) = websocket.as_deref() {
+        let _ = write!(
+            out,
+            ",\"websocket\":{{\"client_frames\":{},\"server_frames\":{}",
+            websocket.client_frames, websocket.server_frames
+        );
+        if let Some(code) = websocket.close_code {
+            number(out, "close_code", u64::from(code));
+        }
+        out.push('}');
     }
     address(out, "client", client.as_ref());
     address(out, "server", server.as_ref());
