@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::alert::AlertSink;
 use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
@@ -32,6 +33,7 @@ pub(super) struct BackHalf<W> {
     findings: Vec<Finding>,
     calls: u64,
     audit: Option<AuditSink>,
+    alerts: Option<AlertSink>,
 }
 
 impl<W: Write> BackHalf<W> {
@@ -51,12 +53,18 @@ impl<W: Write> BackHalf<W> {
             findings: Vec::new(),
             calls: 0,
             audit: None,
+            alerts: None,
         }
     }
 
     /// Calls and findings go to the audit log too.
     pub(super) fn set_audit(&mut self, sink: Option<AuditSink>) {
         self.audit = sink;
+    }
+
+    /// Findings become alerts.
+    pub(super) fn set_alerts(&mut self, sink: AlertSink) {
+        self.alerts = Some(sink);
     }
 
     /// Takes one call. Fails only if its line cannot be written.
@@ -72,6 +80,7 @@ impl<W: Write> BackHalf<W> {
             findings,
             calls,
             audit,
+            alerts,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
@@ -99,6 +108,9 @@ impl<W: Write> BackHalf<W> {
                 Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
                 Exporter::None(_) => {}
             }
+            if let Some(alerts) = alerts {
+                alerts.finding(&finding);
+            }
             if let Some(audit) = audit {
                 audit.finding(finding);
             }
@@ -125,6 +137,9 @@ impl<W: Write> BackHalf<W> {
         metrics.set_entries("detect", &self.detector.entries());
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
+        }
+        if let Some(alerts) = &self.alerts {
+            metrics.set_pipeline("alerts", &alerts.counts().named());
         }
         metrics.set_entries(
             "catalog",

@@ -4,6 +4,7 @@
 //! and attaches probes; `output` writes lines; `audit` writes the audit log; the main thread serves metrics and waits for
 //! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
 
+mod alerts;
 mod audit;
 mod back_half;
 mod capture_thread;
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> Exit {
         Command::Doctor { json } => doctor::run(json),
         Command::Routes => routes::run(),
         Command::Query(args) => query::query(&args),
+        Command::Alerts { dir, json } => alerts::run(&dir, json),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

@@ -79,6 +79,11 @@ Examples:
   observer query 'type=finding since 7d' --format jsonl | jq .message"
     )]
     Query(QueryArgs),
+    /// List the alerts that are open
+    #[command(after_help = "Examples:
+  observer alerts                                      of the agent that runs as a service
+  observer alerts /tmp/state --json | jq .message      of one with another state folder")]
+    Alerts(AlertsArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
   observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
@@ -197,6 +202,17 @@ pub struct ReplayArgs {
     /// How calls are shown [default: table]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+}
+
+/// Arguments of `alerts`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AlertsArgs {
+    /// State folder of the agent [default: /var/lib/observer]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `doctor`.

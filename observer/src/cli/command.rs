@@ -9,8 +9,8 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use super::args::{
-    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, ReplayArgs,
-    RunArgs,
+    AlertsArgs, Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
+    ReplayArgs, RunArgs,
 };
 use super::exit::Exit;
 use super::query_args::QueryArgs;
@@ -39,6 +39,13 @@ pub enum Command {
     CheckConfig(Settings),
     /// Search the audit log.
     Query(QueryArgs),
+    /// List the alerts that are open.
+    Alerts {
+        /// State folder of the agent.
+        dir: PathBuf,
+        /// As JSON.
+        json: bool,
+    },
     /// Verify the audit log, or prove what is in it.
     Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
@@ -112,6 +119,10 @@ pub fn parse_from(
             Command::CheckConfig(from_file(file.as_deref())?)
         }
         CommandArgs::Query(args) => Command::Query(args),
+        CommandArgs::Alerts(AlertsArgs { dir, json }) => Command::Alerts {
+            dir: dir.unwrap_or_else(|| Settings::default().state_dir),
+            json,
+        },
         CommandArgs::Audit(args) => Command::Audit(args.command),
         CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
     })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
@@ -102,6 +103,8 @@ pub struct Settings {
     pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
+    /// Who is told of findings.
+    pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
     /// What is told beyond what is safe.
@@ -120,6 +123,7 @@ impl Default for Settings {
             capture: Capture::default(),
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
+            alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),

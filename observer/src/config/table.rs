@@ -5,13 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kernel::SocketCapture;
-
+use super::findings_table::FINDINGS;
 use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
 };
-use crate::kernel::Network;
+use crate::kernel::{Network, SocketCapture};
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
@@ -21,18 +20,9 @@ const PORTS: RangeInclusive<u64> = 1..=65_535;
 const FILTER_ENTRIES: usize = observer_common::conn::FILTER_ENTRIES as usize;
 /// Above this a body is content, not a message that names an operation.
 const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
-/// One failure is no burst; each failure wanted costs memory for each client.
-const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
-/// A window of hours would hold the failures of a whole day's typing errors.
-const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
 const KEY_ROTATION: RangeInclusive<Duration> =
     Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
-/// One is nothing; more than sixty different things of one client are not told apart.
-const DISTINCT: RangeInclusive<u64> = 2..=60;
-const PER_CENT: RangeInclusive<u64> = 1..=100;
-const SLOW_FAILURES: RangeInclusive<u64> = 5..=10_000;
-const SPIKE_FACTOR: RangeInclusive<u64> = 2..=100;
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
@@ -70,17 +60,22 @@ pub(super) struct Setting {
     /// Section and key, such as `detect.auth_window`.
     pub(super) key: &'static str,
     /// What it says, for people; one line each.
-    doc: &'static [&'static str],
+    pub(super) doc: &'static [&'static str],
     /// Reads a value, or says what is wrong with it.
     pub(super) set: fn(&mut Settings, Given<'_>) -> Result<(), String>,
     /// The TOML value; `None` if it is not set.
-    show: fn(&Settings) -> Option<String>,
+    pub(super) show: fn(&Settings) -> Option<String>,
     /// What the sample shows if the default is not set.
-    example: &'static str,
+    pub(super) example: &'static str,
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: &[Setting] = &[
+pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
+    GENERAL.iter().chain(FINDINGS)
+}
+
+/// Those that are not of findings, sections together.
+const GENERAL: &[Setting] = &[
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -311,99 +306,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
     Setting {
-        key: "detect.auth_failures",
-        doc: &["Refused credentials of one client that make a burst: 2 to 256."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &AUTH_FAILURES, |n| n.to_string())?;
-            settings.detect.auth_failures = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.auth_failures.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.auth_window",
-        doc: &["Time within which they must fall: 1s to 1h."],
-        set: |settings, given| {
-            let window = match given {
-                Given::Integer(_) => return Err("needs a unit: write \"60s\"".to_owned()),
-                given => time(string(given)?)?,
-            };
-            settings.detect.auth_window = in_range(window, &AUTH_WINDOW, show_time)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.detect.auth_window))),
-        example: "",
-    },
-    Setting {
-        key: "detect.distinct_username_count",
-        doc: &["Accounts that one client must fail at within that time to be spraying: 2 to 60."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
-            settings.detect.distinct_username_count = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.distinct_username_count.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.login_failure_ratio",
-        doc: &[
-            "Share of failures, per cent, that an attack has; many people behind one address mostly succeed: 1 to 100.",
-        ],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &PER_CENT, |n| n.to_string())?;
-            settings.detect.login_failure_ratio = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.login_failure_ratio.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.slow_failures",
-        doc: &["Different credentials refused within a day that are a slow attack: 5 to 10000."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &SLOW_FAILURES, |n| n.to_string())?;
-            settings.detect.slow_failures = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.slow_failures.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.distinct_paths",
-        doc: &["Paths that do not exist, asked for by one client within a minute: 2 to 60."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
-            settings.detect.distinct_paths = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.distinct_paths.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.distinct_objects",
-        doc: &["Objects of one endpoint that one caller asks for within ten minutes: 2 to 60."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
-            settings.detect.distinct_objects = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.distinct_objects.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.spike_factor",
-        doc: &["Times the usual that the calls of a minute must be to be a spike: 2 to 100."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &SPIKE_FACTOR, |n| n.to_string())?;
-            settings.detect.spike_factor = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.spike_factor.to_string()),
-        example: "",
-    },
-    Setting {
         key: "catalog.max_services",
         doc: &["Services that get a name of their own; the rest is \"{other}\": 1 to 10000."],
         set: |settings, given| {
@@ -563,7 +465,7 @@ pub fn sample() -> String {
 fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     let mut out = String::new();
     let mut section = "";
-    for setting in SETTINGS {
+    for setting in all_settings() {
         let (its_section, name) = split(setting.key);
         if its_section != section {
             section = its_section;
@@ -574,32 +476,35 @@ fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     out
 }
 
-fn toml_string(text: &str) -> String {
+pub(super) fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn string(given: Given<'_>) -> Result<&str, String> {
+pub(super) fn string(given: Given<'_>) -> Result<&str, String> {
     match given {
         Given::Text(text) => Ok(text),
         other => Err(format!("must be a string, not {}", kind(other))),
     }
 }
 
-fn duration(given: Given<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(super) fn duration(
+    given: Given<'_>,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, String> {
     match given {
         Given::Integer(_) => Err("needs a unit: write \"60s\"".to_owned()),
         given => in_range(time(string(given)?)?, range, show_time),
     }
 }
 
-fn boolean(given: Given<'_>) -> Result<bool, String> {
+pub(super) fn boolean(given: Given<'_>) -> Result<bool, String> {
     match given {
         Given::Bool(value) => Ok(value),
         other => Err(format!("must be true or false, not {}", kind(other))),
     }
 }
 
-fn integer(given: Given<'_>) -> Result<u64, String> {
+pub(super) fn integer(given: Given<'_>) -> Result<u64, String> {
     match given {
         Given::Integer(value) => Ok(value),
         other => Err(format!("must be a whole number, not {}", kind(other))),
