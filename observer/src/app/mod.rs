@@ -14,6 +14,7 @@ mod live;
 mod output;
 mod recordings;
 mod routes;
+mod running_agent;
 
 use std::io::{self, Write as _};
 
@@ -25,7 +26,7 @@ pub fn run(command: Command) -> Exit {
     match command {
         Command::Run(settings) => live::run(&settings),
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
-        Command::Doctor { json } => doctor::run(json),
+        Command::Doctor { json, metrics } => doctor::run(json, metrics),
         Command::Routes => routes::run(),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
