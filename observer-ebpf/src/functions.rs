@@ -152,11 +152,8 @@ fn try_by_cookie(ctx: &FExitContext, moved: i32, direction: u8) -> Option<()> {
         if unsafe { (*mover).tls_object } == object {
             return None;
         }
-        let stream = crate::tls::stream(unsafe { &(*call).key })?;
-        unsafe {
-            (*stream).cookie = cookie;
-            (*mover).tls_object = object;
-        }
+        crate::tls::bind(unsafe { &(*call).key }, cookie)?;
+        unsafe { (*mover).tls_object = object };
         return Some(());
     }
     if unsafe { (*mover).owner } == tgid {

@@ -154,11 +154,10 @@ fn try_tls_moved(
         if unsafe { (*state).tls_object } == object {
             return None;
         }
-        let stream = crate::tls::stream(unsafe { &(*call).key })?;
-        unsafe {
-            (*stream).cookie = bpf_get_socket_cookie(sk);
-            (*state).tls_object = object;
-        }
+        crate::tls::bind(unsafe { &(*call).key }, unsafe {
+            bpf_get_socket_cookie(sk)
+        })?;
+        unsafe { (*state).tls_object = object };
         return Some(());
     }
     if unsafe { (*state).tls_object } != 0 || unsafe { (*state).tls_io } >= MAX_TLS_IO {

@@ -56,7 +56,8 @@ pub fn tls_call_return(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 pub fn tls_free(ctx: ProbeContext) -> u32 {
     if let Some(object) = ctx.arg(0) {
-        let _ = freed(object);
+        let tgid = unsafe { bpf_get_current_pid_tgid() } >> 32;
+        let _ = freed(&TlsKey { object, tgid });
     }
     0
 }
@@ -116,6 +117,21 @@ pub fn stream(key: &TlsKey) -> Option<*mut TlsStream> {
         | u64::from(unsafe { bpf_get_smp_processor_id() } & 0xff);
     unsafe { (*stream).stream = number | (1 << 63) };
     Some(stream)
+}
+
+/// The TLS object is used with this socket. If it was used with another before, that life is over:
+/// an object lies where one lay whose end was not seen.
+#[inline(always)]
+pub fn bind(key: &TlsKey, cookie: u64) -> Option<()> {
+    let bound = stream(key)?;
+    let before = unsafe { (*bound).cookie };
+    if before != 0 && before != cookie {
+        let _ = freed(key);
+        unsafe { (*stream(key)?).cookie = cookie };
+    } else {
+        unsafe { (*bound).cookie = cookie };
+    }
+    Some(())
 }
 
 /// Works in the memory of the call's own entry: another 64 bytes of stack, and the kernel (6.13 and
@@ -278,15 +294,10 @@ fn lost(call: *mut TlsCall) -> u32 {
     1
 }
 
-/// The TLS object ends here.
+/// The TLS object ends here, or begins anew.
 #[inline(always)]
-pub fn freed(object: u64) -> Option<()> {
-    let thread = unsafe { bpf_get_current_pid_tgid() };
-    let key = TlsKey {
-        object,
-        tgid: thread >> 32,
-    };
-    let stream = TLS_STREAMS.get_ptr(&key)?;
+pub fn freed(key: &TlsKey) -> Option<()> {
+    let stream = TLS_STREAMS.get_ptr(key)?;
     let body = TlsFreedBody {
         stream: unsafe { (*stream).stream },
     };
@@ -298,7 +309,7 @@ pub fn freed(object: u64) -> Option<()> {
         time_ns: unsafe { bpf_ktime_get_ns() },
         cookie: unsafe { (*stream).cookie },
     };
-    let _ = TLS_STREAMS.remove(&key);
+    let _ = TLS_STREAMS.remove(key);
     let _ = ring::send(header, body);
     Some(())
 }

@@ -38,6 +38,7 @@ pub(super) struct CaptureThread {
     pub(super) filters: CaptureFilters,
     pub(super) body_peek: u32,
     pub(super) fingerprints: Fingerprints,
+    pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -72,6 +73,7 @@ impl CaptureThread {
             filters,
             body_peek,
             fingerprints,
+            shown_query_values,
             stop,
             failed,
         } = self;
@@ -95,6 +97,7 @@ impl CaptureThread {
             left_out: 0,
         };
         pipeline.set_fingerprints(fingerprints);
+        pipeline.show_query_values(shown_query_values);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;

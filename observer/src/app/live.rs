@@ -142,6 +142,7 @@ impl Agent {
             both_sides: settings.capture.both_sides,
             filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
+            shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
                 settings.identity.key_rotation,

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::AuditSettings;
@@ -74,6 +75,13 @@ impl Default for IdentitySettings {
     }
 }
 
+/// What is told beyond what is safe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnsafeCapture {
+    /// Keys of queries whose values are told.
+    pub query_values: Arc<[Box<str>]>,
+}
+
 /// All settings, valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -93,6 +101,8 @@ pub struct Settings {
     pub detect: DetectSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// What is told beyond what is safe.
+    pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
     pub audit: AuditSettings,
 }
@@ -108,6 +118,7 @@ impl Default for Settings {
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
             catalog: CatalogLimits::default(),
+            unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
         }
     }

@@ -26,9 +26,17 @@ const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 /// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
 const KEY_ROTATION: RangeInclusive<Duration> =
     Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
+/// One is nothing; more than sixty different things of one client are not told apart.
+const DISTINCT: RangeInclusive<u64> = 2..=60;
+const PER_CENT: RangeInclusive<u64> = 1..=100;
+const SLOW_FAILURES: RangeInclusive<u64> = 5..=10_000;
+const SPIKE_FACTOR: RangeInclusive<u64> = 2..=100;
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
+
+/// Each is compared with each key of each query.
+const MAX_NAMES: usize = 64;
 
 /// Below this every disk is busy with syncing; above it too much is at stake.
 const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
@@ -305,6 +313,74 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
     Setting {
+        key: "detect.distinct_username_count",
+        doc: &["Accounts that one client must fail at within that time to be spraying: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_username_count = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_username_count.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.login_failure_ratio",
+        doc: &[
+            "Share of failures, per cent, that an attack has; many people behind one address mostly succeed: 1 to 100.",
+        ],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &PER_CENT, |n| n.to_string())?;
+            settings.detect.login_failure_ratio = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.login_failure_ratio.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.slow_failures",
+        doc: &["Different credentials refused within a day that are a slow attack: 5 to 10000."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &SLOW_FAILURES, |n| n.to_string())?;
+            settings.detect.slow_failures = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.slow_failures.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_paths",
+        doc: &["Paths that do not exist, asked for by one client within a minute: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_paths = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_paths.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_objects",
+        doc: &["Objects of one endpoint that one caller asks for within ten minutes: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_objects = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_objects.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.spike_factor",
+        doc: &["Times the usual that the calls of a minute must be to be a spike: 2 to 100."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &SPIKE_FACTOR, |n| n.to_string())?;
+            settings.detect.spike_factor = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.spike_factor.to_string()),
+        example: "",
+    },
+    Setting {
         key: "catalog.max_services",
         doc: &["Services that get a name of their own; the rest is \"{other}\": 1 to 10000."],
         set: |settings, given| {
@@ -322,6 +398,23 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.catalog.max_routes_per_service.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "unsafe_capture.query_values",
+        doc: &[
+            "Keys of queries whose values are told, such as \"page, limit\". What looks like a secret",
+            "is replaced all the same. Without this no value of a query is told.",
+        ],
+        set: |settings, given| {
+            settings.unsafe_capture.query_values = names(string(given)?)?.into();
+            Ok(())
+        },
+        show: |settings| {
+            Some(toml_string(
+                &settings.unsafe_capture.query_values.join(", "),
+            ))
+        },
         example: "",
     },
     Setting {
@@ -393,6 +486,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
 ];
+
+/// Names between commas.
+fn names(text: &str) -> Result<Vec<Box<str>>, String> {
+    let names: Vec<Box<str>> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(Box::from)
+        .collect();
+    if names.len() > MAX_NAMES {
+        return Err(format!(
+            "has {} names: use at most {MAX_NAMES}",
+            names.len()
+        ));
+    }
+    Ok(names)
+}
 
 /// Section and name of a key; the section of a key outside any is empty.
 pub(super) fn split(key: &'static str) -> (&'static str, &'static str) {
