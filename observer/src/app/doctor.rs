@@ -1,7 +1,10 @@
 //! `observer doctor`: tries everything `run` needs, tells what became of it, and takes it away.
 
+use std::net::SocketAddr;
+
 use super::library_thread::LibraryProbes;
 use super::print;
+use super::running_agent;
 use crate::capture::Libraries;
 use crate::cli::{Check, DoctorReport, Exit};
 use crate::kernel::{CaptureFilters, Kernel, KernelSettings, SocketCapture, preflight};
@@ -10,7 +13,7 @@ use crate::kernel::{CaptureFilters, Kernel, KernelSettings, SocketCapture, prefl
 const RING_BYTES: u32 = 256 << 10;
 
 /// Prints the report. Exit code 3 if `run` could not capture here.
-pub(super) fn run(json: bool) -> Exit {
+pub(super) fn run(json: bool, metrics: SocketAddr) -> Exit {
     let mut report = DoctorReport {
         kernel: preflight()
             .into_iter()
@@ -22,6 +25,7 @@ pub(super) fn run(json: bool) -> Exit {
                 remedy: (!check.ok && !check.remedy.is_empty()).then_some(check.remedy),
             })
             .collect(),
+        agent: running_agent::books(metrics),
         ..DoctorReport::default()
     };
     match Kernel::probe(&KernelSettings {

@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -221,6 +222,9 @@ pub struct DoctorArgs {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Where the metrics of the agent are that may run here: its books are shown
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub metrics: SocketAddr,
 }
 
 /// Arguments of `check-config`.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
@@ -32,6 +33,8 @@ pub enum Command {
     Doctor {
         /// As JSON.
         json: bool,
+        /// Where the metrics of an agent are that may run here.
+        metrics: SocketAddr,
     },
     /// Name the endpoints of the requests on the standard input.
     Routes,
@@ -113,7 +116,7 @@ pub fn parse_from(
             settings.metrics = None;
             Command::Replay { files, settings }
         }
-        CommandArgs::Doctor(DoctorArgs { json }) => Command::Doctor { json },
+        CommandArgs::Doctor(DoctorArgs { json, metrics }) => Command::Doctor { json, metrics },
         CommandArgs::Routes => Command::Routes,
         CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
             Command::CheckConfig(from_file(file.as_deref())?)
@@ -212,7 +215,10 @@ mod tests {
     fn every_command_is_understood() {
         assert_eq!(
             command(&["doctor", "--json"]).unwrap(),
-            Command::Doctor { json: true }
+            Command::Doctor {
+                json: true,
+                metrics: ([127, 0, 0, 1], 9464).into(),
+            }
         );
         assert_eq!(command(&["routes"]).unwrap(), Command::Routes);
         assert_eq!(
