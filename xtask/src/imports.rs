@@ -34,7 +34,7 @@ const ORDER: [&[&str]; 17] = [
     &["capture", "replay"],
     &["audit"],
     &["export"],
-    &["telemetry"],
+    &["telemetry", "inventory"],
     &["admin"],
     &["config"],
     &["cli"],

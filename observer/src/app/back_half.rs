@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::inventory::InventorySink;
 use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
@@ -31,6 +32,7 @@ pub(super) struct BackHalf<W> {
     findings: Vec<Finding>,
     calls: u64,
     audit: Option<AuditSink>,
+    inventory: Option<InventorySink>,
 }
 
 impl<W: Write> BackHalf<W> {
@@ -49,12 +51,18 @@ impl<W: Write> BackHalf<W> {
             findings: Vec::new(),
             calls: 0,
             audit: None,
+            inventory: None,
         }
     }
 
     /// Calls and findings go to the audit log too.
     pub(super) fn set_audit(&mut self, sink: Option<AuditSink>) {
         self.audit = sink;
+    }
+
+    /// What is served goes to the inventory too.
+    pub(super) fn set_inventory(&mut self, sink: InventorySink) {
+        self.inventory = Some(sink);
     }
 
     /// Takes one call. Fails only if its line cannot be written.
@@ -69,12 +77,16 @@ impl<W: Write> BackHalf<W> {
             findings,
             calls,
             audit,
+            inventory,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
         call.auth.outcome = judge(&call);
         if proofs.proves(&call) {
             call.verify_identities();
+        }
+        if let Some(inventory) = inventory {
+            inventory.push(&call);
         }
         usage.record(&call);
         recorder.call(&call);
@@ -116,7 +128,12 @@ impl<W: Write> BackHalf<W> {
     }
 
     /// Repeats the counters and sizes of the stages held here.
-    pub(super) fn publish(&self, metrics: &Metrics) {
+    pub(super) fn publish(&mut self, metrics: &Metrics) {
+        if let Some(inventory) = &mut self.inventory {
+            let catalog = &mut self.catalog;
+            inventory.flush(|| catalog.take_renames());
+            metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
+        }
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
         if let Some(audit) = &self.audit {
@@ -144,6 +161,9 @@ impl<W: Write> BackHalf<W> {
 
     /// The writer, and with it the last lines.
     pub(super) fn into_out(self) -> W {
+        if let Some(inventory) = self.inventory {
+            inventory.finish();
+        }
         match self.exporter {
             Exporter::Table(table) => table.into_inner(),
             Exporter::Jsonl(jsonl) => jsonl.into_inner(),

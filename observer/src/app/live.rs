@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
+use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
-use super::{audit, complain, host_key, output};
+use super::{audit, complain, host_key, inventory, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::audit::AuditThread;
 use crate::capture::Libraries;
@@ -94,6 +95,7 @@ struct Agent {
     capture: JoinHandle<Captured>,
     /// Writes the audit log, if there is one.
     audit: Option<AuditThread>,
+    inventory: InventoryThread,
     libraries: JoinHandle<()>,
     /// Tells the library thread to take all probes off.
     detach: Arc<AtomicBool>,
@@ -132,6 +134,8 @@ impl Agent {
         let (sink, audit) = audit::start(settings)?.unzip();
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
+        let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
+        back.set_inventory(inventory_sink);
 
         let capture = CaptureThread {
             parts,
@@ -180,6 +184,7 @@ impl Agent {
             output,
             capture,
             audit,
+            inventory,
             libraries,
             detach,
             stop,
@@ -195,6 +200,7 @@ impl Agent {
             output,
             capture,
             audit,
+            inventory,
             libraries,
             detach,
             stop,
@@ -219,6 +225,7 @@ impl Agent {
         if let Some(audit) = audit {
             audit.finish();
         }
+        inventory.finish();
 
         let (Ok(()), Ok(captured)) = (libraries, captured) else {
             complain("a thread of the agent panicked; please report this as a bug");

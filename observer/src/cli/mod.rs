@@ -10,6 +10,6 @@ mod exit;
 
 pub use args::{Args, AuditCommandArgs};
 pub use clap_complete::Shell;
-pub use command::{CliError, Command, completions, parse, parse_from};
+pub use command::{CliError, Command, InventoryCommand, completions, parse, parse_from};
 pub use doctor::{Check, DoctorReport};
 pub use exit::Exit;

@@ -305,6 +305,7 @@ mod tests {
             read,
             Settings {
                 duration: Some(Duration::from_secs(3600)),
+                openapi_documents: Some("/etc/observer/openapi".into()),
                 ..Settings::default()
             }
         );

@@ -97,6 +97,8 @@ pub struct Settings {
     pub detect: DetectSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// Folder of OpenAPI documents, one `SERVICE.json` each.
+    pub openapi_documents: Option<PathBuf>,
     /// What is told beyond what is safe.
     pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
@@ -114,6 +116,7 @@ impl Default for Settings {
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
             catalog: CatalogLimits::default(),
+            openapi_documents: None,
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
         }

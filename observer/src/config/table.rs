@@ -67,7 +67,7 @@ pub(super) struct Setting {
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: [Setting; 20] = [
+pub(super) const SETTINGS: [Setting; 21] = [
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -251,6 +251,26 @@ pub(super) const SETTINGS: [Setting; 20] = [
         },
         show: |settings| Some(settings.catalog.max_routes_per_service.to_string()),
         example: "",
+    },
+    Setting {
+        key: "catalog.openapi",
+        doc: &[
+            "Folder of OpenAPI documents in JSON, one file SERVICE.json each: the inventory tells what is",
+            "documented and what is not.",
+        ],
+        set: |settings, given| {
+            let text = string(given)?;
+            if text.is_empty() {
+                return Err("is empty: use the path of a folder".to_owned());
+            }
+            settings.openapi_documents = Some(PathBuf::from(text));
+            Ok(())
+        },
+        show: |settings| {
+            let folder = settings.openapi_documents.as_ref()?;
+            Some(toml_string(&folder.to_string_lossy()))
+        },
+        example: "\"/etc/observer/openapi\"",
     },
     Setting {
         key: "unsafe_capture.query_values",

@@ -12,3 +12,4 @@ mod timestamp;
 pub(crate) use escape::{harden_json, terminal_text};
 pub use jsonl::Jsonl;
 pub use table::{Style, Table};
+pub(crate) use timestamp::push_rfc3339;
