@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 15] = [
+const NEEDED: [Package; 18] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -36,6 +36,9 @@ const NEEDED: [Package; 15] = [
     needed("ip", "iproute2"),
     needed("gnutls-serv", "gnutls-bin"),
     needed("wget", "wget"),
+    needed("haproxy", "haproxy"),
+    needed("ruby", "ruby"),
+    needed("php", "php-cli"),
 ];
 
 /// Asked by Debian's packages before they start a service (policy-rc.d, 101: no).

@@ -7,7 +7,7 @@ use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, Proofs, judge};
+use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -24,6 +24,7 @@ enum Exporter<W> {
 #[derive(Debug)]
 pub(super) struct BackHalf<W> {
     catalog: Catalog,
+    judge: Judge,
     detector: Detector,
     proofs: Proofs,
     usage: Usage,
@@ -39,6 +40,7 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn new(settings: &Settings, metrics: &Metrics, out: W, style: Style) -> Self {
         Self {
             catalog: Catalog::new(settings.catalog),
+            judge: Judge::default(),
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
             usage: Usage::default(),
@@ -69,6 +71,7 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
         let Self {
             catalog,
+            judge,
             detector,
             proofs,
             usage,
@@ -81,7 +84,7 @@ impl<W: Write> BackHalf<W> {
         } = self;
         *calls += 1;
         catalog.name(&mut call);
-        call.auth.outcome = judge(&call);
+        call.auth.outcome = judge.judge(&call);
         if proofs.proves(&call) {
             call.verify_identities();
         }
@@ -102,7 +105,7 @@ impl<W: Write> BackHalf<W> {
         }
         for finding in findings.drain(..) {
             recorder.finding(&finding);
-            tracing::warn!(rule = finding.rule, "{finding}");
+            tracing::warn!(rule = &*finding.rule, "{finding}");
             match exporter {
                 Exporter::Table(table) => table.finding(&finding)?,
                 Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
@@ -136,6 +139,7 @@ impl<W: Write> BackHalf<W> {
         }
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
+        metrics.set_entries("detect", &self.detector.entries());
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
         }

@@ -12,6 +12,7 @@ use super::secret;
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
+    WebSocketCall, answer, request_signs,
 };
 use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
 use crate::stream::{Conn, Direction};
@@ -107,6 +108,7 @@ impl Calls {
                     self.answered(open, &head);
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
+                    open.call.signs |= answer::signs(fields);
                     grpc::answered(&mut open.call, fields);
                     open.response.add(marks);
                 }
@@ -124,6 +126,17 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.request_messages = requests;
                     open.call.response_messages = responses;
+                }
+            }
+            Message::WebSocket { id, client, server } => {
+                if let Some(open) = open.get(id) {
+                    open.call.request_messages = (!client.lost).then_some(client.messages);
+                    open.call.response_messages = (!server.lost).then_some(server.messages);
+                    open.call.websocket = Some(Box::new(WebSocketCall {
+                        client_frames: client.frames,
+                        server_frames: server.frames,
+                        close_code: client.close_code.or(server.close_code),
+                    }));
                 }
             }
             Message::ResponseEnd {
@@ -207,6 +220,13 @@ impl Calls {
             fields,
             marks,
         } = *head;
+        let field = |name: &str| {
+            let found = fields
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case(name));
+            found.map(|field| field.value)
+        };
+        let signs = request_signs(method, target, field("user-agent"), field("referer"));
         let target = Target::of(method, target);
         let Caller {
             host,
@@ -238,6 +258,7 @@ impl Calls {
         self.counts.truncated += truncated;
         let protocol = match version {
             0 => Protocol::Http10,
+            9 => Protocol::Http09,
             1 => Protocol::Http11,
             _ if grpc => Protocol::Grpc,
             _ => Protocol::Http2,
@@ -274,6 +295,7 @@ impl Calls {
             response_messages: None,
             client: None,
             server: None,
+            websocket: None,
             process: None,
             auth: Auth {
                 scheme,
@@ -284,6 +306,7 @@ impl Calls {
             identities,
             body_error: None,
             tls: None,
+            signs,
             flags: Vec::new(),
         };
         let new = OpenCall {
@@ -435,7 +458,9 @@ impl Calls {
             ),
             (
                 Flag::NoResponse,
-                call.status.is_none() && !response.has(Marks::UNKNOWN),
+                call.status.is_none()
+                    && !response.has(Marks::UNKNOWN)
+                    && !(ended && call.protocol == Protocol::Http09),
             ),
             (Flag::Gap, both(Marks::GAP)),
             (Flag::Joined, first_joined),

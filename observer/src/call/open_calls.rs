@@ -62,8 +62,8 @@ impl OpenCall {
             path,
             query,
             operation,
-            identities,
             login,
+            identities,
             ..
         } = &self.call;
         size_of::<Self>()
@@ -72,9 +72,9 @@ impl OpenCall {
             + host.as_ref().map_or(0, String::capacity)
             + query.as_ref().map_or(0, String::capacity)
             + operation.as_ref().map_or(0, String::capacity)
-            + identities.capacity() * size_of::<usize>()
             + login.as_ref().map_or(0, |login| login.len())
             + self.bodies.memory()
+            + identities.capacity() * size_of::<usize>()
     }
 }
 

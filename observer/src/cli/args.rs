@@ -38,8 +38,11 @@ pub enum CommandArgs {
     Run(RunArgs),
     /// Show the API calls in recordings; needs no privileges
     #[command(after_help = "Examples:
+  observer replay calls.pcap.gz                        a capture file (pcap, pcapng), compressed or not
   observer replay calls.transcript                     a table and a summary
-  observer replay --format jsonl a.transcript b.transcript | jq .route")]
+  observer replay --format jsonl a.transcript b.transcript | jq .route
+  observer replay /var/log/nginx/access.log            an access log: endpoints, usage, findings
+  observer replay --format jsonl access.log | grep finding")]
     Replay(ReplayArgs),
     /// Tell what works on this host and what does not, and why
     #[command(after_help = "Examples:

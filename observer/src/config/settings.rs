@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::kernel::CaptureFilters;
 use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
@@ -33,7 +34,7 @@ impl Format {
 }
 
 /// What is captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// Bytes of all rings between the kernel half and the user half; a power of two.
     pub ring_bytes: u32,
@@ -41,6 +42,8 @@ pub struct Capture {
     pub both_sides: bool,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// What is left out.
+    pub filters: CaptureFilters,
     /// First bytes of a body that are read for an operation or an error; 0: none.
     pub body_peek: u32,
 }
@@ -51,6 +54,7 @@ impl Default for Capture {
             ring_bytes: 16 << 20,
             both_sides: false,
             tls: true,
+            filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,
         }
     }

@@ -9,9 +9,14 @@ use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
 };
+use crate::kernel::Network;
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
+/// Ports of TCP.
+const PORTS: RangeInclusive<u64> = 1..=65_535;
+/// Entries of one filter; the kernel half has room for as many.
+const FILTER_ENTRIES: usize = observer_common::conn::FILTER_ENTRIES as usize;
 /// Above this a body is content, not a message that names an operation.
 const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
 /// One failure is no burst; each failure wanted costs memory for each client.
@@ -21,6 +26,11 @@ const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 /// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
 const KEY_ROTATION: RangeInclusive<Duration> =
     Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
+/// One is nothing; more than sixty different things of one client are not told apart.
+const DISTINCT: RangeInclusive<u64> = 2..=60;
+const PER_CENT: RangeInclusive<u64> = 1..=100;
+const SLOW_FAILURES: RangeInclusive<u64> = 5..=10_000;
+const SPIKE_FACTOR: RangeInclusive<u64> = 2..=100;
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
@@ -43,11 +53,12 @@ const AUDIT_MAX_AGE: RangeInclusive<Duration> =
 const AUDIT_MAX_BYTES: RangeInclusive<u64> = (128 << 20)..=(64 << 40);
 
 /// A value as it stands in a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Given<'a> {
     Bool(bool),
     Integer(u64),
     Text(&'a str),
+    List(Vec<Given<'a>>),
     /// Of a type that no setting has.
     Other(&'static str),
 }
@@ -67,7 +78,7 @@ pub(super) struct Setting {
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: [Setting; 21] = [
+pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -177,6 +188,75 @@ pub(super) const SETTINGS: [Setting; 21] = [
         example: "",
     },
     Setting {
+        key: "capture.ports",
+        doc: &[
+            "If any are given: only connections with one of these ports, at either end.",
+            "What is left out by this and the settings below costs nothing but a look at the first",
+            "packet of a connection.",
+        ],
+        set: |settings, given| {
+            settings.capture.filters.ports = list(given, port)?;
+            Ok(())
+        },
+        show: |settings| show_list(settings.capture.filters.ports.iter().map(u16::to_string)),
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_ports",
+        doc: &["Leave out connections with one of these ports, at either end."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_ports = list(given, port)?;
+            Ok(())
+        },
+        show: |settings| {
+            let ports = &settings.capture.filters.exclude_ports;
+            show_list(ports.iter().map(u16::to_string))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_addresses",
+        doc: &["Leave out connections with an end in one of these networks: [\"10.0.0.0/8\"]."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_addresses = list(given, network)?;
+            Ok(())
+        },
+        show: |settings| {
+            let networks = &settings.capture.filters.exclude_addresses;
+            show_list(networks.iter().map(|it| toml_string(&it.to_string())))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_processes",
+        doc: &["Leave out processes of these names, as in /proc/PID/comm: [\"backup\"]."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_processes = list(given, name)?;
+            Ok(())
+        },
+        show: |settings| {
+            let names = &settings.capture.filters.exclude_processes;
+            show_list(names.iter().map(|it| toml_string(it)))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_cgroups",
+        doc: &[
+            "Leave out these control groups and those below them, by their paths under the root of",
+            "cgroup2, as they are at the start: [\"/system.slice/backup.service\"].",
+        ],
+        set: |settings, given| {
+            settings.capture.filters.exclude_cgroups = list(given, name)?;
+            Ok(())
+        },
+        show: |settings| {
+            let paths = &settings.capture.filters.exclude_cgroups;
+            show_list(paths.iter().map(|it| toml_string(it)))
+        },
+        example: "",
+    },
+    Setting {
         key: "capture.body_peek",
         doc: &[
             "First bytes of JSON, XML and form bodies that are read for the name of an operation, the",
@@ -230,6 +310,74 @@ pub(super) const SETTINGS: [Setting; 21] = [
             Ok(())
         },
         show: |settings| Some(toml_string(&show_time(settings.detect.auth_window))),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_username_count",
+        doc: &["Accounts that one client must fail at within that time to be spraying: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_username_count = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_username_count.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.login_failure_ratio",
+        doc: &[
+            "Share of failures, per cent, that an attack has; many people behind one address mostly succeed: 1 to 100.",
+        ],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &PER_CENT, |n| n.to_string())?;
+            settings.detect.login_failure_ratio = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.login_failure_ratio.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.slow_failures",
+        doc: &["Different credentials refused within a day that are a slow attack: 5 to 10000."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &SLOW_FAILURES, |n| n.to_string())?;
+            settings.detect.slow_failures = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.slow_failures.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_paths",
+        doc: &["Paths that do not exist, asked for by one client within a minute: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_paths = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_paths.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_objects",
+        doc: &["Objects of one endpoint that one caller asks for within ten minutes: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_objects = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_objects.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.spike_factor",
+        doc: &["Times the usual that the calls of a minute must be to be a spike: 2 to 100."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &SPIKE_FACTOR, |n| n.to_string())?;
+            settings.detect.spike_factor = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.spike_factor.to_string()),
         example: "",
     },
     Setting {
@@ -412,7 +560,7 @@ pub fn sample() -> String {
 fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     let mut out = String::new();
     let mut section = "";
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         let (its_section, name) = split(setting.key);
         if its_section != section {
             section = its_section;
@@ -460,11 +608,50 @@ fn count(given: Given<'_>, range: &RangeInclusive<u64>) -> Result<usize, String>
     usize::try_from(count).map_err(|_| "is too large for this machine".to_owned())
 }
 
+/// Each of a list, or a lone one without the brackets.
+fn list<T>(
+    given: Given<'_>,
+    one: impl Fn(Given<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let items = match given {
+        Given::List(items) => items,
+        lone => vec![lone],
+    };
+    if items.len() > FILTER_ENTRIES {
+        return Err(format!("has more than {FILTER_ENTRIES} entries"));
+    }
+    items.into_iter().map(one).collect()
+}
+
+fn port(given: Given<'_>) -> Result<u16, String> {
+    let port = in_range(integer(given)?, &PORTS, |n| n.to_string())?;
+    u16::try_from(port).map_err(|_| "is no port".to_owned())
+}
+
+fn network(given: Given<'_>) -> Result<Network, String> {
+    let text = string(given)?;
+    text.parse()
+        .map_err(|why| format!("{} {why}", quoted(text)))
+}
+
+fn name(given: Given<'_>) -> Result<String, String> {
+    match string(given)? {
+        "" => Err("is empty".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn show_list(items: impl Iterator<Item = String>) -> Option<String> {
+    let items: Vec<String> = items.collect();
+    Some(format!("[{}]", items.join(", ")))
+}
+
 fn kind(given: Given<'_>) -> &'static str {
     match given {
         Given::Bool(_) => "true or false",
         Given::Integer(_) => "a number",
         Given::Text(_) => "a string",
+        Given::List(_) => "a list",
         Given::Other(kind) => kind,
     }
 }

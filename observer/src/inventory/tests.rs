@@ -5,7 +5,7 @@ use std::fs;
 use super::{Document, Documented, Inventory, Store, StoreError, Tally, open_api, states, table};
 use crate::call::{ApiCall, AuthScheme, Role};
 use crate::catalog::sample;
-use crate::detect::judge;
+use crate::detect::Judge;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -13,7 +13,7 @@ fn call(method: &str, route: &str, status: u16) -> ApiCall {
     let mut call = sample::call(method, route, Some(status));
     call.service = Some("shop".into());
     call.route = Some(route.into());
-    call.auth.outcome = judge(&call);
+    call.auth.outcome = Judge::default().judge(&call);
     call
 }
 
