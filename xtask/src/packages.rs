@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 18] = [
+const NEEDED: [Package; 20] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -39,6 +39,8 @@ const NEEDED: [Package; 18] = [
     needed("haproxy", "haproxy"),
     needed("ruby", "ruby"),
     needed("php", "php-cli"),
+    needed("prometheus-alertmanager", "prometheus-alertmanager"),
+    needed("rsyslogd", "rsyslog"),
 ];
 
 /// Asked by Debian's packages before they start a service (policy-rc.d, 101: no).

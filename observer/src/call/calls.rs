@@ -12,7 +12,7 @@ use super::secret;
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
-    WebSocketCall,
+    WebSocketCall, answer, request_signs,
 };
 use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead, Rpc};
 use crate::stream::{Conn, Direction};
@@ -108,6 +108,7 @@ impl Calls {
                     self.answered(open, &head);
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
+                    open.call.signs |= answer::signs(fields);
                     grpc::answered(&mut open.call, fields);
                     open.response.add(marks);
                 }
@@ -220,6 +221,13 @@ impl Calls {
             fields,
             marks,
         } = *head;
+        let field = |name: &str| {
+            let found = fields
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case(name));
+            found.map(|field| field.value)
+        };
+        let signs = request_signs(method, target, field("user-agent"), field("referer"));
         let target = Target::of(method, target);
         let Caller {
             host,
@@ -305,6 +313,7 @@ impl Calls {
             identities,
             body_error: None,
             tls: None,
+            signs,
             flags: Vec::new(),
         };
         let new = OpenCall {

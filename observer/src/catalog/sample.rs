@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::call::{ApiCall, Auth, AuthOutcome, AuthScheme, Protocol, Role};
+use crate::call::{ApiCall, Auth, AuthOutcome, AuthScheme, Protocol, Role, Signs};
 use crate::discover::Process;
 use crate::stream::ConnId;
 
@@ -52,6 +52,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        signs: Signs::NONE,
         flags: Vec::new(),
     }
 }
