@@ -16,6 +16,7 @@ mod live;
 mod output;
 mod query;
 mod recordings;
+mod review;
 mod routes;
 mod running_agent;
 
@@ -31,6 +32,8 @@ pub fn run(command: Command) -> Exit {
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
         Command::Doctor { json, metrics } => doctor::run(json, metrics),
         Command::Routes => routes::run(),
+        Command::Report(args) => review::report(&args),
+        Command::Review(command) => review::run(&command),
         Command::Query(args) => query::query(&args),
         Command::Alerts { dir, json } => alerts::run(&dir, json),
         Command::Inventory(command) => inventory::run(&command),

@@ -14,7 +14,7 @@ use super::args::{
     InventoryArgs, OpenapiArgs, ReplayArgs, RunArgs,
 };
 use super::exit::Exit;
-use super::query_args::QueryArgs;
+use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
 use crate::config::{ConfigError, Settings, load};
 
 /// What to do, with valid settings.
@@ -42,6 +42,10 @@ pub enum Command {
     CheckConfig(Settings),
     /// Search the audit log.
     Query(QueryArgs),
+    /// Show what a reviewer should look at.
+    Report(ReportArgs),
+    /// What a reviewer does.
+    Review(ReviewCommandArgs),
     /// List the alerts that are open.
     Alerts {
         /// State folder of the agent.
@@ -152,6 +156,8 @@ pub fn parse_from(
             Command::CheckConfig(from_file(file.as_deref())?)
         }
         CommandArgs::Query(args) => Command::Query(args),
+        CommandArgs::Report(args) => Command::Report(args),
+        CommandArgs::Review(args) => Command::Review(args.command),
         CommandArgs::Alerts(AlertsArgs { dir, json }) => Command::Alerts {
             dir: dir.unwrap_or_else(|| Settings::default().state_dir),
             json,

@@ -14,4 +14,6 @@ pub use clap_complete::Shell;
 pub use command::{CliError, Command, InventoryCommand, completions, parse, parse_from};
 pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport};
 pub use exit::Exit;
-pub use query_args::{ExportArgs, QueryArgs, RecordFormat};
+pub use query_args::{
+    ExportArgs, QueryArgs, RecordFormat, ReportArgs, ReviewArgs, ReviewCommandArgs,
+};
