@@ -6,7 +6,7 @@ use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, Proofs, judge};
+use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -23,6 +23,7 @@ enum Exporter<W> {
 #[derive(Debug)]
 pub(super) struct BackHalf<W> {
     catalog: Catalog,
+    judge: Judge,
     detector: Detector,
     proofs: Proofs,
     usage: Usage,
@@ -37,6 +38,7 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn new(settings: &Settings, metrics: &Metrics, out: W, style: Style) -> Self {
         Self {
             catalog: Catalog::new(settings.catalog),
+            judge: Judge::default(),
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
             usage: Usage::default(),
@@ -61,6 +63,7 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
         let Self {
             catalog,
+            judge,
             detector,
             proofs,
             usage,
@@ -72,7 +75,7 @@ impl<W: Write> BackHalf<W> {
         } = self;
         *calls += 1;
         catalog.name(&mut call);
-        call.auth.outcome = judge(&call);
+        call.auth.outcome = judge.judge(&call);
         if proofs.proves(&call) {
             call.verify_identities();
         }
@@ -90,7 +93,7 @@ impl<W: Write> BackHalf<W> {
         }
         for finding in findings.drain(..) {
             recorder.finding(&finding);
-            tracing::warn!(rule = finding.rule, "{finding}");
+            tracing::warn!(rule = &*finding.rule, "{finding}");
             match exporter {
                 Exporter::Table(table) => table.finding(&finding)?,
                 Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
@@ -119,6 +122,7 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn publish(&self, metrics: &Metrics) {
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
+        metrics.set_entries("detect", &self.detector.entries());
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
         }

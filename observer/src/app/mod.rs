@@ -12,6 +12,7 @@ mod host_key;
 mod library_thread;
 mod live;
 mod output;
+mod query;
 mod recordings;
 mod routes;
 
@@ -27,6 +28,7 @@ pub fn run(command: Command) -> Exit {
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
         Command::Doctor { json } => doctor::run(json),
         Command::Routes => routes::run(),
+        Command::Query(args) => query::query(&args),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

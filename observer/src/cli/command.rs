@@ -13,6 +13,7 @@ use super::args::{
     RunArgs,
 };
 use super::exit::Exit;
+use super::query_args::QueryArgs;
 use crate::config::{ConfigError, Settings, load};
 
 /// What to do, with valid settings.
@@ -36,6 +37,8 @@ pub enum Command {
     Routes,
     /// Print the settings in force ([`crate::config::effective`]).
     CheckConfig(Settings),
+    /// Search the audit log.
+    Query(QueryArgs),
     /// Verify the audit log, or prove what is in it.
     Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
@@ -108,6 +111,7 @@ pub fn parse_from(
         CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
             Command::CheckConfig(from_file(file.as_deref())?)
         }
+        CommandArgs::Query(args) => Command::Query(args),
         CommandArgs::Audit(args) => Command::Audit(args.command),
         CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
     })

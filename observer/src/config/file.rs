@@ -247,7 +247,8 @@ mod tests {
         );
         assert_eq!(
             error("[detect]\nauth_failure = 5\n"),
-            "o.toml:2: unknown key \"detect.auth_failure\": section [detect] has auth_failures, auth_window"
+            "o.toml:2: unknown key \"detect.auth_failure\": section [detect] has auth_failures, auth_window, distinct_username_count, \
+                 login_failure_ratio, slow_failures, distinct_paths, distinct_objects, spike_factor"
         );
         assert_eq!(
             error("[capture]\nformat = \"table\"\n"),

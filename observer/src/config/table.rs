@@ -28,6 +28,11 @@ const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 /// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
 const KEY_ROTATION: RangeInclusive<Duration> =
     Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
+/// One is nothing; more than sixty different things of one client are not told apart.
+const DISTINCT: RangeInclusive<u64> = 2..=60;
+const PER_CENT: RangeInclusive<u64> = 1..=100;
+const SLOW_FAILURES: RangeInclusive<u64> = 5..=10_000;
+const SPIKE_FACTOR: RangeInclusive<u64> = 2..=100;
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
@@ -328,6 +333,74 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(toml_string(&show_time(settings.detect.auth_window))),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_username_count",
+        doc: &["Accounts that one client must fail at within that time to be spraying: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_username_count = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_username_count.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.login_failure_ratio",
+        doc: &[
+            "Share of failures, per cent, that an attack has; many people behind one address mostly succeed: 1 to 100.",
+        ],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &PER_CENT, |n| n.to_string())?;
+            settings.detect.login_failure_ratio = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.login_failure_ratio.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.slow_failures",
+        doc: &["Different credentials refused within a day that are a slow attack: 5 to 10000."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &SLOW_FAILURES, |n| n.to_string())?;
+            settings.detect.slow_failures = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.slow_failures.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_paths",
+        doc: &["Paths that do not exist, asked for by one client within a minute: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_paths = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_paths.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.distinct_objects",
+        doc: &["Objects of one endpoint that one caller asks for within ten minutes: 2 to 60."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &DISTINCT, |n| n.to_string())?;
+            settings.detect.distinct_objects = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.distinct_objects.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "detect.spike_factor",
+        doc: &["Times the usual that the calls of a minute must be to be a spike: 2 to 100."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &SPIKE_FACTOR, |n| n.to_string())?;
+            settings.detect.spike_factor = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.detect.spike_factor.to_string()),
         example: "",
     },
     Setting {
