@@ -13,6 +13,7 @@ mod host_key;
 mod library_thread;
 mod live;
 mod output;
+mod query;
 mod recordings;
 mod routes;
 
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> Exit {
         Command::Doctor { json } => doctor::run(json),
         Command::Routes => routes::run(),
         Command::Alerts { dir, json } => alerts::run(&dir, json),
+        Command::Query(args) => query::query(&args),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

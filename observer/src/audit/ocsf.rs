@@ -77,6 +77,7 @@ impl Ocsf {
             login: _,
             status,
             grpc_status,
+            grpc_message: _,
             duration_ns,
             request_bytes,
             response_bytes,
@@ -153,6 +154,8 @@ impl Ocsf {
                 Protocol::Http10 => "1.0",
                 Protocol::Http11 => "1.1",
                 Protocol::Http2 | Protocol::Grpc => "2",
+                // Over any version, most of them over this one.
+                Protocol::GrpcWeb | Protocol::Connect => "1.1",
             },
         );
         if !method.is_empty() {

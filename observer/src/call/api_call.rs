@@ -39,6 +39,10 @@ pub enum Protocol {
     Http2,
     /// gRPC over HTTP/2.
     Grpc,
+    /// gRPC-Web, over any version of HTTP.
+    GrpcWeb,
+    /// Connect, over any version of HTTP.
+    Connect,
 }
 
 impl Protocol {
@@ -50,6 +54,8 @@ impl Protocol {
             Self::Http11 => "http/1.1",
             Self::Http2 => "h2",
             Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+            Self::Connect => "connect",
         }
     }
 }
@@ -263,8 +269,11 @@ pub struct ApiCall {
     pub login: Option<Box<str>>,
     /// Status of the final response.
     pub status: Option<u16>,
-    /// `grpc-status`, from the trailers or from a response that has nothing else.
+    /// `grpc-status`, from the trailers or from a response that has nothing else; of Connect the
+    /// number of its code.
     pub grpc_status: Option<u32>,
+    /// `grpc-message`, at most 128 characters, without whatever may be a name or a secret.
+    pub grpc_message: Option<Box<str>>,
     /// First request byte to last response byte, nanoseconds.
     pub duration_ns: Option<u64>,
     /// Body bytes of the request after transfer decoding.

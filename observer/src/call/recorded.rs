@@ -104,6 +104,7 @@ impl From<Recorded<'_>> for ApiCall {
             login: None,
             status,
             grpc_status: None,
+            grpc_message: None,
             duration_ns,
             request_bytes: 0,
             response_bytes,

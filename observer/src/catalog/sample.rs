@@ -27,6 +27,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         login: None,
         status,
         grpc_status: None,
+        grpc_message: None,
         duration_ns: status.map(|_| 1_500_000),
         request_bytes: 10,
         response_bytes: 2_048,

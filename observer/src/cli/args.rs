@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::query_args::{ExportArgs, QueryArgs};
 use crate::config::{Format, MetricsAddress, parse_duration, parse_metrics};
 
 /// Sees the HTTP and HTTPS API calls of running programs, with no change to them.
@@ -68,6 +69,21 @@ path that was never served.\n\nExamples:
   observer alerts                                      of the agent that runs as a service
   observer alerts /tmp/state --json | jq .message      of one with another state folder")]
     Alerts(AlertsArgs),
+    /// Search the audit log
+    #[command(
+        after_help = "A filter is comparisons joined by `and`, `or`, `not` and parentheses:
+  status>=400    method in (PUT, DELETE)    client in 10.0.0.0/8    path ~ \"/admin/*\"
+  duration > 250ms    has identity    since 2h    until 2026-11-22T10:20
+Fields: type (call, login, finding, agent) status grpc_status method host path query route service
+operation protocol scheme role client server process pid exe container unit identity identity_kind
+auth auth_scheme error tls flag rule event severity duration request_bytes response_bytes
+
+Examples:
+  observer query 'status>=400 and route=\"/login\" and client in 10.0.0.0/8 since 2h'
+  observer query 'auth=failed since 1d' --by client
+  observer query 'type=finding since 7d' --format jsonl | jq .message"
+    )]
+    Query(QueryArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
   observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
@@ -159,6 +175,11 @@ Exit code 0 if the log is good, 1 if not.")]
         #[arg(long, value_name = "KEY")]
         vkey: String,
     },
+    /// Print the records in a form that other systems read
+    #[command(after_help = "Examples:
+  observer audit export --since 24h > day.ocsf.jsonl
+  observer audit export --since 2026-11-01 --format csv --filter 'status>=400' > failed.csv")]
+    Export(ExportArgs),
     /// Print the last checkpoint, to be kept elsewhere
     #[command(after_help = "Examples:
   observer audit checkpoint /var/lib/observer/audit | ssh backup tee -a checkpoints")]

@@ -13,6 +13,7 @@ use super::args::{
     ReplayArgs, RunArgs,
 };
 use super::exit::Exit;
+use super::query_args::QueryArgs;
 use crate::config::{ConfigError, Settings, load};
 
 /// What to do, with valid settings.
@@ -43,6 +44,8 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// Search the audit log.
+    Query(QueryArgs),
     /// Verify the audit log, or prove what is in it.
     Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
@@ -119,6 +122,7 @@ pub fn parse_from(
             dir: dir.unwrap_or_else(|| Settings::default().state_dir),
             json,
         },
+        CommandArgs::Query(args) => Command::Query(args),
         CommandArgs::Audit(args) => Command::Audit(args.command),
         CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
     })

@@ -82,6 +82,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
         login: _,
         status,
         grpc_status,
+        grpc_message,
         duration_ns,
         request_bytes,
         response_bytes,
@@ -131,6 +132,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
     if let Some(status) = grpc_status {
         number(out, "grpc_status", u64::from(*status));
     }
+    optional(out, "grpc_message", grpc_message.as_deref());
     if let Some(duration_ns) = duration_ns {
         milliseconds(out, "duration_ms", *duration_ns);
     }

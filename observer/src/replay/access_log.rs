@@ -7,8 +7,11 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use flate2::read::MultiGzDecoder;
+
 use super::json_log;
 use super::timestamp;
+use super::transcript::GZIP;
 use crate::call::{ApiCall, Recorded};
 
 /// Longest line taken, bytes; servers cut requests at 8 KiB, and a line holds little else.
@@ -30,7 +33,7 @@ pub struct AccessLog<R> {
 /// # Errors
 /// Those of reading.
 pub fn is_access_log(path: &Path) -> io::Result<bool> {
-    let mut log = AccessLog::new(BufReader::new(File::open(path)?));
+    let mut log = AccessLog::open(path)?;
     for _ in 0..LOOK {
         match log.next_line()? {
             None => break,
@@ -43,13 +46,19 @@ pub fn is_access_log(path: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-impl AccessLog<BufReader<File>> {
-    /// The log in a file.
+impl AccessLog<Box<dyn BufRead>> {
+    /// The log in a file, compressed with gzip or not.
     ///
     /// # Errors
     /// Those of opening it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(BufReader::new(File::open(path)?)))
+        let mut file = BufReader::new(File::open(path)?);
+        let compressed = file.fill_buf()?.starts_with(&GZIP);
+        Ok(Self::new(if compressed {
+            Box::new(BufReader::new(MultiGzDecoder::new(file)))
+        } else {
+            Box::new(file)
+        }))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Reads recorded traffic and feeds it to the pipeline. No privileges, no clock.
 //!
-//! Enters: files of transcripts, pcap and pcapng, compressed with gzip or not,
-//! and access logs. Leaves: what the pipeline makes of them, the same on
-//! every run.
+//! Enters: capture files (pcap, pcapng), transcripts and access logs, compressed with gzip or
+//! not. Leaves: what the pipeline makes of them, the same on every run.
 //! Never: a file held in memory as a whole, or its content in an error.
 
 #![cfg_attr(
