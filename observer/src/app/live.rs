@@ -117,6 +117,7 @@ impl Agent {
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
+            sockets: settings.capture.sockets,
             filters: settings.capture.filters.clone(),
         };
         let (kernel, parts) = Kernel::start(&kernel_settings, bound.as_ref())?;

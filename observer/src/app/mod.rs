@@ -16,6 +16,7 @@ mod output;
 mod query;
 mod recordings;
 mod routes;
+mod running_agent;
 
 use std::io::{self, Write as _};
 
@@ -27,10 +28,10 @@ pub fn run(command: Command) -> Exit {
     match command {
         Command::Run(settings) => live::run(&settings),
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
-        Command::Doctor { json } => doctor::run(json),
+        Command::Doctor { json, metrics } => doctor::run(json, metrics),
         Command::Routes => routes::run(),
-        Command::Alerts { dir, json } => alerts::run(&dir, json),
         Command::Query(args) => query::query(&args),
+        Command::Alerts { dir, json } => alerts::run(&dir, json),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

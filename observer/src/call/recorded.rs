@@ -121,8 +121,8 @@ impl From<Recorded<'_>> for ApiCall {
             identities: identity.iter().cloned().collect(),
             identity,
             body_error: None,
-            tls: None,
             websocket: None,
+            tls: None,
             signs,
             flags: Vec::new(),
         }

@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,11 +65,6 @@ path that was never served.\n\nExamples:
   observer check-config /etc/observer.toml
   observer check-config                                the defaults")]
     CheckConfig(CheckConfigArgs),
-    /// List the alerts that are open
-    #[command(after_help = "Examples:
-  observer alerts                                      of the agent that runs as a service
-  observer alerts /tmp/state --json | jq .message      of one with another state folder")]
-    Alerts(AlertsArgs),
     /// Search the audit log
     #[command(
         after_help = "A filter is comparisons joined by `and`, `or`, `not` and parentheses:
@@ -84,6 +80,11 @@ Examples:
   observer query 'type=finding since 7d' --format jsonl | jq .message"
     )]
     Query(QueryArgs),
+    /// List the alerts that are open
+    #[command(after_help = "Examples:
+  observer alerts                                      of the agent that runs as a service
+  observer alerts /tmp/state --json | jq .message      of one with another state folder")]
+    Alerts(AlertsArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
   observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
@@ -221,6 +222,9 @@ pub struct DoctorArgs {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Where the metrics of the agent are that may run here: its books are shown
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub metrics: SocketAddr,
 }
 
 /// Arguments of `check-config`.

@@ -9,7 +9,7 @@ use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
-use crate::kernel::CaptureFilters;
+use crate::kernel::{CaptureFilters, SocketCapture};
 use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
@@ -41,6 +41,8 @@ pub struct Capture {
     pub ring_bytes: u32,
     /// Connections with both ends on this host are captured at both, not only at the server's.
     pub both_sides: bool,
+    /// Where the bytes of sockets are taken.
+    pub sockets: SocketCapture,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
     /// What is left out.
@@ -54,6 +56,7 @@ impl Default for Capture {
         Self {
             ring_bytes: 16 << 20,
             both_sides: false,
+            sockets: SocketCapture::Auto,
             tls: true,
             filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,

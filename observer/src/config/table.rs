@@ -10,7 +10,7 @@ use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
 };
-use crate::kernel::Network;
+use crate::kernel::{Network, SocketCapture};
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
@@ -172,6 +172,27 @@ const GENERAL: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.capture.both_sides.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.sockets",
+        doc: &[
+            "Where the bytes of sockets are taken. \"auto\": TCP from packets, Unix sockets and the",
+            "kernel's TLS from socket functions, as far as each loads. \"packets\" or \"functions\": only",
+            "there.",
+        ],
+        set: |settings, given| {
+            let text = string(given)?;
+            settings.capture.sockets = SocketCapture::ALL
+                .into_iter()
+                .find(|sockets| sockets.as_str() == text)
+                .ok_or_else(|| {
+                    let text = quoted(text);
+                    format!("{text} is not known: use auto, packets or functions")
+                })?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(settings.capture.sockets.as_str())),
         example: "",
     },
     Setting {
