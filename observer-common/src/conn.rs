@@ -9,6 +9,48 @@ pub const VERDICT_TLS: u8 = 2;
 /// Something else: nothing but counters.
 pub const VERDICT_OTHER: u8 = 3;
 
+/// Not HTTP, and not one of these.
+pub const PROTOCOL_UNKNOWN: u8 = 0;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_SSH: u8 = 1;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_POSTGRESQL: u8 = 2;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_MYSQL: u8 = 3;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_REDIS: u8 = 4;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_SMTP_OR_FTP: u8 = 5;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_AMQP: u8 = 6;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_MONGODB: u8 = 7;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_MQTT: u8 = 8;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_NATS: u8 = 9;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_BITTORRENT: u8 = 10;
+/// Its name is in [`PROTOCOL_NAMES`].
+pub const PROTOCOL_SMB: u8 = 11;
+/// Protocols told apart.
+pub const PROTOCOLS: u32 = 12;
+/// The words for them in metrics, by number.
+pub const PROTOCOL_NAMES: [&str; PROTOCOLS as usize] = [
+    "unknown",
+    "ssh",
+    "postgresql",
+    "mysql",
+    "redis",
+    "smtp_or_ftp",
+    "amqp",
+    "mongodb",
+    "mqtt",
+    "nats",
+    "bittorrent",
+    "smb",
+];
+
 /// State of one socket, in socket-local storage: it lives and dies with the socket, and sockets
 /// accepted from a listener begin with a copy of the listener's.
 ///

@@ -79,6 +79,8 @@ pub struct TlsCall {
     /// Where the library will put the number of bytes, 0 if the result says it; once it has
     /// returned, the number itself.
     pub count: u64,
+    /// Bytes of the buffer that are handed to the user half.
+    pub captured: u64,
     /// The probe's [`TlsCookie`].
     pub cookie: u64,
 }

@@ -12,6 +12,12 @@ pub fn row(source: u32) -> Option<*mut LedgerRow> {
     LEDGER.get_ptr_mut(source)
 }
 
+/// Adds one.
+#[inline(always)]
+pub fn count(counter: *mut u64) {
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1_u64) };
+}
+
 /// Adds one call of `bytes` bytes.
 #[inline(always)]
 pub fn add(tally: *mut Tally, bytes: u64) {
@@ -27,14 +33,27 @@ pub fn add_calls(tally: *mut Tally, calls: u64, bytes: u64) {
     }
 }
 
-/// Books one call or segment of `moved` bytes of which an event with `sent` was tried.
+/// Books one call or segment of `moved` bytes of which an event with `sent` was tried, and why not
+/// with all: `crowded`, or the bound of an event.
 #[inline(always)]
-pub fn settle(row: *mut LedgerRow, result: Result<(), Unsent>, sent: u32, moved: u32) {
+pub fn settle(
+    row: *mut LedgerRow,
+    result: Result<(), Unsent>,
+    sent: u32,
+    moved: u32,
+    crowded: bool,
+) {
     let tally = match result {
         Ok(()) => {
             if sent < moved {
                 // The call itself was delivered: bytes only.
-                let rest = unsafe { &raw mut (*row).too_large };
+                let rest = unsafe {
+                    if crowded {
+                        &raw mut (*row).ring_full
+                    } else {
+                        &raw mut (*row).too_large
+                    }
+                };
                 add_calls(rest, 0, u64::from(moved - sent));
             }
             let delivered = unsafe { &raw mut (*row).delivered };

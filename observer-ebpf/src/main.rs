@@ -17,13 +17,19 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod first_bytes;
+#[cfg(target_arch = "bpf")]
 mod functions;
 #[cfg(target_arch = "bpf")]
 mod ledger;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod openings;
+#[cfg(target_arch = "bpf")]
 mod packets;
+#[cfg(target_arch = "bpf")]
+mod payload;
 #[cfg(target_arch = "bpf")]
 mod ring;
 #[cfg(target_arch = "bpf")]

@@ -1,5 +1,7 @@
 //! Every map, with who writes it and who reads it. User half sizes some of them at load.
 
+use core::cell::UnsafeCell;
+
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
@@ -7,10 +9,12 @@ use aya_ebpf::{
     maps::{Array, LruHashMap, PerCpuArray, RingBuf},
 };
 use observer_common::{
-    conn::{ConnState, Control, Mover},
+    conn::{ConnState, Control, Mover, PROTOCOLS as PROTOCOL_COUNT},
     counter::{LedgerRow, SOURCES},
     tls::{TlsCall, TlsControl, TlsKey, TlsStream},
 };
+
+use crate::ring::{HEAD, LARGEST};
 
 /// Socket-local storage whose value a socket accepted from a listener inherits.
 ///
@@ -97,9 +101,49 @@ pub static TLS_NEW: Array<TlsStream> = Array::with_max_entries(1, 0);
 #[map]
 pub static LEDGER: PerCpuArray<LedgerRow> = PerCpuArray::with_max_entries(SOURCES, 0);
 
+/// Connections that are not HTTP, by protocol. Written by packets, summed by the user half.
+#[map]
+pub static PROTOCOLS: PerCpuArray<u64> = PerCpuArray::with_max_entries(PROTOCOL_COUNT, 0);
+
 /// Events to the user half. Sized at load from the settings.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// Constants whose values the verifier does not know, so that paths which differ in nothing else are
+/// one to it: it would walk through the sending of an event once for each value.
+#[repr(transparent)]
+pub struct Opaque<const N: usize>(UnsafeCell<[u32; N]>);
+
+// SAFETY: nobody writes.
+unsafe impl<const N: usize> Sync for Opaque<N> {}
+
+impl<const N: usize> Opaque<N> {
+    const fn new(values: [u32; N]) -> Self {
+        Self(UnsafeCell::new(values))
+    }
+
+    /// One of the values.
+    #[inline(always)]
+    pub fn get(&self, at: usize) -> u32 {
+        unsafe { self.0.get().cast::<u32>().add(at).read_volatile() }
+    }
+}
+
+/// What an event is captured of at most, by the `MOST_` numbers. Written by nobody; in a section
+/// that the kernel takes to be writable.
+pub static MOST: Opaque<3> = Opaque::new([LARGEST, HEAD, LARGEST_HELLO | HELLO]);
+/// All of it, as far as an event can hold it.
+pub const MOST_WHOLE: usize = 0;
+/// While the ring is crowded.
+pub const MOST_HEAD: usize = 1;
+/// Packets that may hold a hello of TLS.
+pub const MOST_HELLO: usize = 2;
+/// Bit of a value of [`MOST`]: the payload is booked as TLS.
+pub const HELLO: u32 = 1 << 31;
+
+/// What the first packets of a TLS connection are captured of, bytes each: a ClientHello with
+/// post-quantum key shares has 1.7 KiB and goes out in two packets; a ServerHello has 130 bytes.
+const LARGEST_HELLO: u32 = 2048;
 
 /// The observer's own process, which is never observed.
 #[unsafe(no_mangle)]
@@ -110,6 +154,9 @@ pub static BOTH_SIDES: Global<u8> = Global::new(0);
 /// Bytes waiting in the ring at which the reader is woken; below, it polls.
 #[unsafe(no_mangle)]
 pub static WAKE_BYTES: Global<u64> = Global::new(1 << 20);
+/// Bytes waiting in the ring from which on it is crowded: what is left is for heads of messages.
+#[unsafe(no_mangle)]
+pub static CROWDED_BYTES: Global<u64> = Global::new(6 << 20);
 /// Byte offset of `sk` in the kernel's `struct socket`; all ones if it has none.
 #[unsafe(no_mangle)]
 pub static SOCKET_SK: Global<u32> = Global::new(u32::MAX);

@@ -25,7 +25,7 @@ use observer_common::{
 use crate::{
     ledger,
     maps::{OWN_TGID, TLS_CALLS, TLS_CONTROL, TLS_NEW, TLS_STREAMS},
-    ring::{self, LARGEST},
+    ring::{self, HEAD, LARGEST},
 };
 
 /// `int f(SSL *s, void *buf, size_t num, ...)` with the argument registers still intact.
@@ -97,6 +97,7 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
         },
         buffer: ctx.arg(1)?,
         count,
+        captured: 0,
         cookie: cookie.0,
     };
     TLS_CALLS.insert(&thread, &call, 0).ok()
@@ -224,7 +225,13 @@ fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
     let moved = unsafe { (*call).count } as u32;
     ledger::add(unsafe { &raw mut (*row).seen }, u64::from(moved));
     // A write of more leaves a gap of known size.
-    let n = if moved > LARGEST { LARGEST } else { moved };
+    let most = if moved > HEAD && ring::crowded() {
+        HEAD
+    } else {
+        LARGEST
+    };
+    let n = if moved > most { most } else { moved };
+    unsafe { (*call).captured = u64::from(n) };
     let fill = |header: *mut EventHeader, body: *mut PlaintextBody| unsafe {
         let cookie = TlsCookie((*call).cookie);
         let thread = bpf_get_current_pid_tgid();
@@ -247,8 +254,8 @@ fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
     // Looked up again, which costs less than the stack to keep it.
     let row = ledger::row(SOURCE_TLS)?;
     let moved = unsafe { (*call).count } as u32;
-    let n = if moved > LARGEST { LARGEST } else { moved };
-    ledger::settle(row, result, n, moved);
+    let n = unsafe { (*call).captured } as u32;
+    ledger::settle(row, result, n, moved, n <= HEAD);
     Some(())
 }
 

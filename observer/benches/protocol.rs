@@ -176,7 +176,29 @@ fn http1() {
     });
 }
 
+/// The same with a JSON Web Token: the same one each time, and another one each time.
+fn callers() {
+    let part = |text: &str| base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, text);
+    let token = |user: u32| {
+        let head = part(r#"{"alg":"RS256","kid":"9f7dc019fca7ec2","typ":"JWT"}"#);
+        let payload = part(&format!(
+            r#"{{"iss":"https://id.example/realms/shop","sub":"user|{user:08}","aud":["https://api.example","https://id.example/userinfo"],"azp":"web","scope":"openid profile read:orders","iat":1759998116,"exp":1760018477,"jti":"44307f9f-1ad9-4c18-a8c2-3763ef6249e9"}}"#
+        ));
+        format!("{head}.{payload}.{}", "A".repeat(342))
+    };
+    for (name, distinct) in [("http/1.1, one token", 1), ("http/1.1, new tokens", CALLS)] {
+        calls(name, [b"", b""], &|at| {
+            let token = token(at % distinct);
+            [
+                format!("GET /users HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench/1\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes(),
+                b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+            ]
+        });
+    }
+}
+
 fn main() {
+    callers();
     hpack();
     http2();
     http1();

@@ -17,6 +17,7 @@
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
 //! - [`audit`]: the log that cannot be altered unseen.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
+//! - [`recent`]: the bounded map that several of them use.
 //! - [`config`], [`cli`], [`app`]: settings, arguments, and the one place that wires it all.
 
 pub mod admin;
@@ -33,6 +34,7 @@ pub mod export;
 pub mod kernel;
 pub mod pipeline;
 pub mod protocol;
+pub mod recent;
 pub mod replay;
 pub mod stream;
 pub mod telemetry;

@@ -12,7 +12,8 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 
 /// The modules from left to right. Those in one row do not see each other.
 ///
-/// - `discover` is leftmost: who a process is and what it maps is asked by the
+/// - `recent` is a container, and imports nothing.
+/// - `discover` is leftmost of what knows this host: who a process is and what it maps is asked by the
 ///   loader of the probes and named in every call.
 /// - `pipeline` joins the stages from `stream` to `detect`.
 /// - The sources, `kernel` with `capture`, and `replay`, stand right of the pipeline
@@ -20,7 +21,8 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 ///   where its bytes are from.
 /// - `config` stands right of every stage: a stage takes a plain struct of its own
 ///   settings, and `app` fills it from the configuration.
-const ORDER: [&[&str]; 16] = [
+const ORDER: [&[&str]; 17] = [
+    &["recent"],
     &["discover"],
     &["stream"],
     &["protocol"],

@@ -6,7 +6,7 @@ use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, judge};
+use crate::detect::{Detector, Finding, Proofs, judge};
 use crate::export::{Jsonl, Style, Table};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -24,6 +24,7 @@ enum Exporter<W> {
 pub(super) struct BackHalf<W> {
     catalog: Catalog,
     detector: Detector,
+    proofs: Proofs,
     usage: Usage,
     recorder: Recorder,
     exporter: Exporter<W>,
@@ -37,6 +38,7 @@ impl<W: Write> BackHalf<W> {
         Self {
             catalog: Catalog::new(settings.catalog),
             detector: Detector::new(settings.detect),
+            proofs: Proofs::default(),
             usage: Usage::default(),
             recorder: metrics.recorder(),
             exporter: match settings.format {
@@ -60,6 +62,7 @@ impl<W: Write> BackHalf<W> {
         let Self {
             catalog,
             detector,
+            proofs,
             usage,
             recorder,
             exporter,
@@ -70,6 +73,9 @@ impl<W: Write> BackHalf<W> {
         *calls += 1;
         catalog.name(&mut call);
         call.auth.outcome = judge(&call);
+        if proofs.proves(&call) {
+            call.verify_identities();
+        }
         usage.record(&call);
         recorder.call(&call);
         detector.push(&call, &mut |finding| findings.push(finding));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
+use crate::call::Fingerprints;
 use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
 use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns, run_promptly};
@@ -31,6 +32,8 @@ pub(super) struct CaptureThread {
     pub(super) back: BackHalf<LinesOut>,
     pub(super) metrics: Metrics,
     pub(super) both_sides: bool,
+    pub(super) body_peek: u32,
+    pub(super) fingerprints: Fingerprints,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -62,6 +65,8 @@ impl CaptureThread {
             mut back,
             metrics,
             both_sides,
+            body_peek,
+            fingerprints,
             stop,
             failed,
         } = self;
@@ -71,8 +76,10 @@ impl CaptureThread {
         let mut pipeline = Pipeline::new(PipelineSettings {
             clock_offset_ns: clock_offset_ns(),
             both_sides,
+            body_peek,
             ..PipelineSettings::default()
         });
+        pipeline.set_fingerprints(fingerprints);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;

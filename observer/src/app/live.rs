@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::library_thread::LibraryProbes;
-use super::{audit, complain, output};
+use super::{audit, complain, host_key, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::audit::AuditThread;
 use crate::capture::Libraries;
@@ -139,6 +139,11 @@ impl Agent {
             back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
+            body_peek: settings.capture.body_peek,
+            fingerprints: host_key::fingerprints(
+                &settings.state_dir,
+                settings.identity.key_rotation,
+            ),
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };

@@ -8,6 +8,7 @@ mod audit;
 mod back_half;
 mod capture_thread;
 mod doctor;
+mod host_key;
 mod library_thread;
 mod live;
 mod output;

@@ -21,6 +21,7 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
         // A file is a world of its own: connections of one do not go on in the next.
         let mut pipeline = Pipeline::new(PipelineSettings {
             both_sides: settings.capture.both_sides,
+            body_peek: settings.capture.body_peek,
             ..PipelineSettings::default()
         });
         let mut written = Ok(());

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{BodyError, Identity};
+use super::{BodyError, Identity, OperationKind};
 use crate::discover::Process;
 use crate::stream::{ConnId, Tls};
 
@@ -114,9 +114,16 @@ pub enum AuthScheme {
     Digest,
     /// `Authorization: Negotiate` or `NTLM` (RFC 4559).
     Negotiate,
-    /// `Authorization: AWS4-HMAC-SHA256`.
+    /// `Authorization: AWS4-HMAC-SHA256` or `AWS4-ECDSA-P256-SHA256`, or presigned so.
     SigV4,
-    /// An API-key header, such as `X-Api-Key`.
+    /// Another signature with a named key: HTTP message signatures (RFC 9421), Azure shared keys,
+    /// Google HMAC keys, Hawk, OAuth 1.
+    Signature,
+    /// `Authorization: DPoP` (RFC 9449).
+    Dpop,
+    /// A token in `Authorization` under another scheme, or under none.
+    Token,
+    /// An API key in a field such as `X-Api-Key`, or in the query.
     ApiKey,
     /// A cookie that names a session.
     Cookie,
@@ -136,6 +143,9 @@ impl AuthScheme {
             Self::Digest => "digest",
             Self::Negotiate => "negotiate",
             Self::SigV4 => "sigv4",
+            Self::Signature => "signature",
+            Self::Dpop => "dpop",
+            Self::Token => "token",
             Self::ApiKey => "api_key",
             Self::Cookie => "cookie",
             Self::Proxy => "proxy",
@@ -217,8 +227,17 @@ pub struct ApiCall {
     pub route: Option<Arc<str>>,
     /// Service name; filled in by `catalog`.
     pub service: Option<Arc<str>>,
-    /// Operation inside the URL: of gRPC, `package.Service/Method`.
+    /// What the call asks for where its URL alone does not say: of gRPC `package.Service/Method`,
+    /// of GraphQL type and name (`query Orders`), of SOAP, XML-RPC, JSON-RPC and AWS the name. Of
+    /// a batch the first eight, with a comma and a blank between them.
     pub operation: Option<String>,
+    /// The convention that names the operation.
+    pub operation_kind: Option<OperationKind>,
+    /// How many operations the call asks for, if all were seen.
+    pub operations: Option<u32>,
+    /// Who logs in: the user name in a body that has a password too (JSON, form, WS-Security), or
+    /// the client id beside a client secret. Claimed, at most 128 characters. Never the secret.
+    pub login: Option<Box<str>>,
     /// Status of the final response.
     pub status: Option<u16>,
     /// `grpc-status`, from the trailers or from a response that has nothing else.
@@ -251,4 +270,14 @@ pub struct ApiCall {
     pub tls: Option<Arc<Tls>>,
     /// What was odd, sorted, each at most once.
     pub flags: Vec<Flag>,
+}
+
+impl ApiCall {
+    /// The server took the credentials: their names are no longer only claimed.
+    pub fn verify_identities(&mut self) {
+        for identity in &mut self.identities {
+            Arc::make_mut(identity).verified = true;
+        }
+        self.identity = self.identities.first().cloned();
+    }
 }

@@ -1,12 +1,16 @@
 //! Builds calls from messages.
 
-use super::credential::{RequestFields, challenges};
+use super::body::Hint;
+use super::caller::{Caller, Callers, Fingerprints};
+use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
-use super::open_calls::{Duplicate, OpenCall};
+use super::open_calls::{Bodies, Duplicate, OpenCall};
 use super::target::{self, Target};
-use super::{ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, Protocol, Role};
-use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
+use super::{
+    ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
+};
+use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
 use crate::stream::{Conn, Direction};
 
 /// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
@@ -28,10 +32,11 @@ pub struct Calls {
     /// Tell calls of both sides where both ends of a connection are on this host.
     pub both_sides: bool,
     /// Memory of calls under way, bytes.
-    open_bytes: usize,
+    pub(super) open_bytes: usize,
     /// Calls that wait for their addresses.
     unplaced: usize,
     local_pairs: LocalPairs,
+    callers: Callers,
 }
 
 impl Calls {
@@ -44,7 +49,13 @@ impl Calls {
             open_bytes: 0,
             unplaced: 0,
             local_pairs: LocalPairs::default(),
+            callers: Callers::new(Fingerprints::of_this_run()),
         }
+    }
+
+    /// Makes the fingerprints of credentials with these keys from now on.
+    pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
+        self.callers = Callers::new(fingerprints);
     }
 
     /// Memory of calls under way, bytes.
@@ -70,15 +81,19 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.request_bytes = body_bytes;
                     open.request.add(marks);
+                    self.asked(open, Some(body_bytes));
                 }
             }
-            Message::Response(ResponseHead {
-                id,
-                status,
-                fields,
-                marks,
-            }) => {
+            Message::Content { id, request, bytes } => self.content(open, id, request, bytes),
+            Message::Response(head) => {
+                let ResponseHead {
+                    id,
+                    status,
+                    fields,
+                    marks,
+                } = head;
                 if let Some(open) = open.get(id) {
+                    self.answered(open, &head);
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
                     grpc::answered(&mut open.call, fields);
@@ -181,8 +196,12 @@ impl Calls {
             fields,
             marks,
         } = *head;
-        let RequestFields { host, scheme } = RequestFields::of(fields);
         let target = Target::of(method, target);
+        let Caller {
+            host,
+            scheme,
+            identities,
+        } = self.callers.read(fields, target.query);
         let role = match direction {
             Direction::Inbound => Role::Server,
             Direction::Outbound => Role::Client,
@@ -199,6 +218,7 @@ impl Calls {
         let host = host.map(|host| keep(target::bounded(host, target::MAX_HOST)));
         let (path, cut) = target::path(target.path);
         truncated += u64::from(cut);
+        let asked_in = target.query;
         let query = target.query.map(|query| {
             let (query, cut) = target::query(query);
             truncated += u64::from(cut);
@@ -215,6 +235,8 @@ impl Calls {
             Protocol::Grpc => grpc::operation(&path),
             _ => None,
         };
+        let operation_kind = operation.is_some().then_some(OperationKind::Grpc);
+        let hint = Hint::of(&method, &path, asked_in, fields);
         let call = ApiCall {
             time_unix_ns: time_ns.saturating_add_signed(self.clock_offset_ns),
             conn: conn.id,
@@ -229,6 +251,9 @@ impl Calls {
             route: None,
             service: None,
             operation,
+            operation_kind,
+            operations: None,
+            login: None,
             status: None,
             grpc_status: None,
             duration_ns: None,
@@ -244,8 +269,8 @@ impl Calls {
                 outcome: AuthOutcome::Unknown,
                 challenged: false,
             },
-            identity: None,
-            identities: Vec::new(),
+            identity: identities.first().cloned(),
+            identities,
             body_error: None,
             tls: None,
             flags: Vec::new(),
@@ -256,6 +281,11 @@ impl Calls {
             call,
             request: marks,
             response: Marks::NONE,
+            bodies: Bodies {
+                hint,
+                request: Content::of(fields),
+                ..Bodies::default()
+            },
         };
         self.serve(conn, open, role);
         let cost = new.cost();
@@ -325,9 +355,10 @@ impl Calls {
         &mut self,
         conn: &Conn,
         open: &mut OpenCalls,
-        done: OpenCall,
+        mut done: OpenCall,
         out: &mut impl FnMut(ApiCall),
     ) {
+        self.read(&mut done);
         if conn.flow.is_some() || conn.tls.is_none() {
             self.tell_now(conn, open, done, out);
             return;

@@ -13,6 +13,8 @@ counts! {
         duplicates,
         /// Methods, hosts, paths or queries cut to their bound.
         truncated,
+        /// First parts of bodies given up because calls under way took too much memory.
+        peeks_over_limit,
         /// Calls told before their response because too many were open.
         open_over_limit,
     }

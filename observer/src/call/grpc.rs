@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{ApiCall, Protocol};
+use super::{ApiCall, OperationKind, Protocol};
 
 /// The operation of a path `/package.Service/Method`.
 pub(super) fn operation(path: &str) -> Option<String> {
@@ -27,6 +27,7 @@ pub(super) fn answered(call: &mut ApiCall, fields: &[Header<'_>]) {
         // Only a gRPC server says so: the content type of the request was not seen.
         call.protocol = Protocol::Grpc;
         call.operation = operation(&call.path);
+        call.operation_kind = call.operation.is_some().then_some(OperationKind::Grpc);
     }
 }
 

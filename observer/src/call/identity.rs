@@ -1,5 +1,7 @@
 //! Who a call says it comes from. Public ids and keyed fingerprints, never a secret.
 
+use std::sync::Arc;
+
 /// What kind of name a caller goes by. In the order of choice: where a call carries several,
 /// the first kind is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,14 +79,18 @@ pub struct Identity {
     pub kind: IdentityKind,
     /// The public name: a user, a subject, an access key id, an address. Where the carrier holds
     /// nothing but a secret, the text of its fingerprint.
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// Keyed fingerprint of the credential (HMAC-SHA-256), as text; `None` where there is no
     /// secret in the carrier.
-    pub fingerprint: Option<Box<str>>,
+    pub fingerprint: Option<Arc<str>>,
+    /// The fingerprint under the key before, for some days after the key was replaced.
+    pub earlier: Option<Arc<str>>,
+    /// Whose format the credential has, such as `github`, if it says so.
+    pub class: Option<&'static str>,
     /// Where it was sent, such as `header:authorization`, `query:api_key`, `cookie:sid`.
-    pub source: Box<str>,
+    pub source: Arc<str>,
     /// The server answered with success; without that the name is only claimed.
     pub verified: bool,
     /// What a token says of itself.
-    pub claims: Option<Box<Claims>>,
+    pub claims: Option<Arc<Claims>>,
 }

@@ -2,8 +2,9 @@
 //!
 //! Enters: [`crate::protocol::Message`] and what is known of the connection. Leaves: one
 //! [`ApiCall`] for each request, once its response has ended or will not come. Never: a header
-//! value other than `Host`, a query value, user information, a body; they are not kept even for
-//! the time of the call.
+//! value other than `Host` and the public names of callers, a query value; they are not kept even
+//! for the time of the call. Of a body its first part is kept until it ends, within bounds, and
+//! then only the names and codes in it.
 
 #![cfg_attr(
     not(test),
@@ -18,19 +19,26 @@
 )]
 
 mod api_call;
+mod body;
 mod body_error;
+mod caller;
 mod calls;
+mod challenge;
 mod counts;
-mod credential;
 mod grpc;
 mod identity;
 mod local_pairs;
 mod open_calls;
+mod operation;
+mod peeking;
+mod secret;
 mod target;
 
 pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role};
 pub use body_error::{BodyError, ErrorSource};
+pub use caller::{FingerprintKey, Fingerprints};
 pub use calls::{Calls, OPEN_LIMIT};
 pub use counts::CallCounts;
 pub use identity::{Claims, Identity, IdentityKind};
 pub use open_calls::OpenCalls;
+pub use operation::OperationKind;

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::ApiCall;
-use crate::protocol::Marks;
+use super::body::{Hint, Peek};
+use crate::protocol::{Content, Marks};
 
 /// Calls under way that a connection keeps memory for.
 const KEEP_CAPACITY: usize = 2;
@@ -19,6 +20,37 @@ pub(super) struct OpenCall {
     pub call: ApiCall,
     pub request: Marks,
     pub response: Marks,
+    /// First parts of the bodies.
+    pub bodies: Bodies,
+}
+
+/// First parts of the bodies of one call, as far as they may name something.
+#[derive(Debug, Default)]
+pub(super) struct Bodies {
+    /// What the head of the request says of the operation, if it says anything.
+    pub hint: Option<Box<Hint>>,
+    /// What the request holds.
+    pub request: Content,
+    pub asked: Option<Peek>,
+    /// What the answer holds, if it may tell an error.
+    pub answer: Option<Content>,
+    pub told: Option<Peek>,
+}
+
+impl Bodies {
+    /// Memory it takes besides itself, bytes.
+    fn memory(&self) -> usize {
+        let Self {
+            hint,
+            request: _,
+            asked,
+            answer: _,
+            told,
+        } = self;
+        let peek = |peek: &Option<Peek>| peek.as_ref().map_or(0, Peek::memory);
+        let hint = hint.as_ref();
+        hint.map_or(0, |hint| size_of::<Hint>() + hint.memory()) + peek(asked) + peek(told)
+    }
 }
 
 impl OpenCall {
@@ -30,6 +62,8 @@ impl OpenCall {
             path,
             query,
             operation,
+            login,
+            identities,
             ..
         } = &self.call;
         size_of::<Self>()
@@ -38,6 +72,9 @@ impl OpenCall {
             + host.as_ref().map_or(0, String::capacity)
             + query.as_ref().map_or(0, String::capacity)
             + operation.as_ref().map_or(0, String::capacity)
+            + login.as_ref().map_or(0, |login| login.len())
+            + self.bodies.memory()
+            + identities.capacity() * size_of::<usize>()
     }
 }
 

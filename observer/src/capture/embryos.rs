@@ -2,19 +2,24 @@
 //!
 //! With `TCP_DEFER_ACCEPT` (Apache sets it), or when the client's first acknowledgement is lost,
 //! the packet that completes the handshake carries data, and the kernel shows it under the
-//! listener's cookie. The socket it becomes shows with its first answer, under the same addresses.
+//! listener's cookie. The same goes for data in a SYN (TCP fast open). The socket it becomes shows with its first answer, under the same addresses.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
-use crate::stream::{ConnId, Flow, Input, Segment};
+use crate::stream::{Flow, Input, Segment};
 
-/// Bytes held in all: 64 requests of the largest segment, thousands of usual ones.
+/// Bytes held in all of packets that complete a handshake: 64 requests of the largest segment,
+/// thousands of usual ones.
 const MOST_BYTES: usize = 4 << 20;
-/// Segments held in all; one that cannot be held costs one call.
+/// Such segments held in all; one that cannot be held costs one call.
 const MOST_SEGMENTS: usize = 8_192;
+/// Bytes held in all of SYNs. Anybody can send those, so they have a place of their own.
+const MOST_SYN_BYTES: usize = 1 << 20;
+/// SYNs held in all.
+const MOST_SYNS: usize = 1_024;
 /// How long a socket may stay silent: longer than servers let a client wait.
 const LIFETIME_NS: u64 = 300_000_000_000;
 
@@ -28,8 +33,10 @@ struct Held {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Embryos {
+    most_segments: usize,
+    most_bytes: usize,
     held: HashMap<Ends, Held>,
     /// In the order they came; those released meanwhile are passed over.
     order: VecDeque<(u64, Ends)>,
@@ -38,13 +45,41 @@ pub(super) struct Embryos {
 }
 
 impl Embryos {
-    /// Keeps a segment; one of the same addresses that is there already was sent again.
+    /// For packets that complete a handshake.
+    pub(super) fn of_handshakes() -> Self {
+        Self::new(MOST_SEGMENTS, MOST_BYTES)
+    }
+
+    /// For SYNs.
+    pub(super) fn of_syns() -> Self {
+        Self::new(MOST_SYNS, MOST_SYN_BYTES)
+    }
+
+    fn new(most_segments: usize, most_bytes: usize) -> Self {
+        Self {
+            most_segments,
+            most_bytes,
+            held: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            lost: 0,
+        }
+    }
+
+    /// Keeps a segment; the same one that is there already was sent again, another one of the same
+    /// addresses was of an older connection.
     pub(super) fn hold(&mut self, segment: &Segment<'_>) {
         let ends = ends(&segment.flow);
-        if self.held.contains_key(&ends) {
-            return;
+        if let Some(held) = self.held.get(&ends) {
+            if held.segment.seq == segment.seq {
+                return;
+            }
+            self.lose(&ends);
+            self.order.retain(|(_, other)| *other != ends);
         }
-        while self.held.len() >= MOST_SEGMENTS || self.bytes + segment.bytes.len() > MOST_BYTES {
+        while self.held.len() >= self.most_segments
+            || self.bytes + segment.bytes.len() > self.most_bytes
+        {
             let Some((_, oldest)) = self.order.pop_front() else {
                 break;
             };
@@ -69,7 +104,6 @@ impl Embryos {
             return;
         };
         self.bytes -= bytes.len();
-        let ConnId(_) = segment.conn;
         out(Input::Segment(Segment {
             conn: next.conn,
             bytes: &bytes,
@@ -112,7 +146,7 @@ const fn ends(flow: &Flow) -> Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::Direction;
+    use crate::stream::{ConnId, Direction};
 
     fn segment(conn: u64, port: u16, time_ns: u64, bytes: &[u8]) -> Segment<'_> {
         Segment {
@@ -146,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_first_segment_goes_to_the_socket_with_its_addresses() {
-        let mut embryos = Embryos::default();
+        let mut embryos = Embryos::of_handshakes();
         embryos.hold(&segment(1, 5000, 10, b"GET"));
         embryos.hold(&segment(1, 5000, 11, b"GET"));
         assert_eq!(released(&mut embryos, &segment(7, 5001, 20, b"")), []);
@@ -159,8 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn addresses_used_again_give_the_newer_connection_its_own_bytes() {
+        let mut embryos = Embryos::of_syns();
+        embryos.hold(&segment(1, 5000, 10, b"old"));
+        let mut newer = segment(1, 5000, 20, b"new");
+        newer.seq = 77;
+        embryos.hold(&newer);
+        assert_eq!(embryos.lost(), 1);
+        assert_eq!(
+            released(&mut embryos, &segment(8, 5000, 30, b"")),
+            [(8, b"new".to_vec())]
+        );
+    }
+
+    #[test]
     fn what_is_held_is_bounded_and_what_is_lost_is_counted() {
-        let mut embryos = Embryos::default();
+        let mut embryos = Embryos::of_handshakes();
         let bytes = vec![0; 65_536];
         for port in 0..100 {
             embryos.hold(&segment(1, port, 10, &bytes));

@@ -6,6 +6,7 @@
 
 mod bounded;
 mod embryos;
+mod hello;
 mod libraries;
 mod matching;
 mod translator;

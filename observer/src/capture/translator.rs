@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::discover::Process;
 use crate::kernel::RawEvent;
-use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
+use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment, TlsHello};
 
 use super::bounded::Bounded;
 use super::embryos::Embryos;
+use super::hello::Hellos;
 use super::libraries::Libraries;
 use super::matching::ThreadMatch;
 
@@ -17,6 +18,8 @@ use super::matching::ThreadMatch;
 const MOST_SOCKETS: usize = 65_536;
 /// TLS objects in use; the kernel half keeps as many.
 const MOST_STREAMS: usize = 65_536;
+/// TLS connections in the middle of their handshake: at most 16 KiB each, for milliseconds.
+const MOST_HANDSHAKES: usize = 1_024;
 /// Threads of programs whose TLS objects have memory buffers and are not bound yet.
 const MOST_THREADS: usize = 4_096;
 /// How long plaintext may follow the end of its socket: a library hands over what it has
@@ -42,6 +45,8 @@ pub struct CaptureCounts {
 #[derive(Debug)]
 struct Socket {
     flow: Flow,
+    /// What its hellos said.
+    hello: Option<Arc<TlsHello>>,
     /// TLS streams bound to it: one, or a few if an object was replaced.
     streams: Vec<u64>,
 }
@@ -61,11 +66,15 @@ pub struct Translator {
     libraries: Libraries,
     sockets: Bounded<u64, Socket>,
     streams: Bounded<u64, Stream>,
+    /// Hellos that are not whole yet, by cookie.
+    handshakes: Bounded<u64, Hellos>,
     threads: Bounded<u32, ThreadMatch>,
     /// Streams whose socket closed, with the time to end them.
     closing: VecDeque<(u64, u64)>,
     /// First segments whose socket is not known yet.
     embryos: Embryos,
+    /// The same for data in a SYN.
+    fast_opened: Embryos,
     counts: CaptureCounts,
 }
 
@@ -76,9 +85,11 @@ impl Translator {
             libraries,
             sockets: Bounded::new(MOST_SOCKETS),
             streams: Bounded::new(MOST_STREAMS),
+            handshakes: Bounded::new(MOST_HANDSHAKES),
             threads: Bounded::new(MOST_THREADS),
             closing: VecDeque::new(),
-            embryos: Embryos::default(),
+            embryos: Embryos::of_handshakes(),
+            fast_opened: Embryos::of_syns(),
             counts: CaptureCounts::default(),
         }
     }
@@ -89,7 +100,7 @@ impl Translator {
             tables_full: self.sockets.forgotten()
                 + self.streams.forgotten()
                 + self.threads.forgotten(),
-            embryos_lost: self.embryos.lost(),
+            embryos_lost: self.embryos.lost() + self.fast_opened.lost(),
             ..self.counts
         }
     }
@@ -110,12 +121,16 @@ impl Translator {
             RawEvent::Segment {
                 cookie,
                 time_ns,
+                direction,
                 flags,
+                seq,
+                moved,
                 flow,
-                ..
+                payload,
             } if flags.tls() => {
                 let socket = Socket {
                     flow,
+                    hello: None,
                     streams: Vec::new(),
                 };
                 if self.sockets.get(&cookie).is_none() {
@@ -125,6 +140,9 @@ impl Translator {
                         conn: ConnId(cookie),
                         time_ns,
                     });
+                }
+                if !payload.is_empty() {
+                    self.hello(cookie, direction, seq, moved, payload, out);
                 }
             }
             RawEvent::Segment {
@@ -150,9 +168,12 @@ impl Translator {
                     flow,
                     from_start: flags.from_start(),
                 };
-                if flags.embryo() {
+                if flags.embryo() && flags.syn() {
+                    self.fast_opened.hold(&segment);
+                } else if flags.embryo() {
                     self.embryos.hold(&segment);
                 } else {
+                    self.fast_opened.release(&segment, out);
                     self.embryos.release(&segment, out);
                     out(Input::Segment(segment));
                 }
@@ -231,6 +252,7 @@ impl Translator {
     /// Lets time pass: ends streams whose socket closed a while ago.
     pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Input<'_>)) {
         self.embryos.expire(now_ns);
+        self.fast_opened.expire(now_ns);
         while let Some(&(due_ns, stream)) = self.closing.front()
             && due_ns <= now_ns
         {
@@ -320,6 +342,50 @@ impl Translator {
             conn: ConnId(stream),
             flow: socket.flow,
         });
+        if let Some(hello) = &socket.hello {
+            out(Input::Hello {
+                conn: ConnId(stream),
+                hello: Arc::clone(hello),
+            });
+        }
+    }
+
+    /// A packet of a TLS handshake.
+    fn hello(
+        &mut self,
+        cookie: u64,
+        direction: Direction,
+        seq: u32,
+        moved: u32,
+        payload: &[u8],
+        out: &mut impl FnMut(Input<'_>),
+    ) {
+        let Some(socket) = self.sockets.get_mut(&cookie) else {
+            return;
+        };
+        if self.handshakes.get(&cookie).is_none() {
+            self.handshakes.insert(cookie, Hellos::default());
+        }
+        let Some(hellos) = self.handshakes.get_mut(&cookie) else {
+            return;
+        };
+        let mut said = socket.hello.as_deref().cloned().unwrap_or_default();
+        let outbound = direction == Direction::Outbound;
+        let new = hellos.push(outbound, seq, moved, payload, &mut said);
+        if hellos.done() {
+            self.handshakes.remove(&cookie);
+        }
+        if !new {
+            return;
+        }
+        let said = Arc::new(said);
+        for &stream in &socket.streams {
+            out(Input::Hello {
+                conn: ConnId(stream),
+                hello: Arc::clone(&said),
+            });
+        }
+        socket.hello = Some(said);
     }
 
     fn thread(&mut self, tid: u32) -> Option<&mut ThreadMatch> {
@@ -330,6 +396,7 @@ impl Translator {
     }
 
     fn closed(&mut self, cookie: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
+        self.handshakes.remove(&cookie);
         let Some(socket) = self.sockets.remove(&cookie) else {
             out(Input::Closed {
                 conn: ConnId(cookie),

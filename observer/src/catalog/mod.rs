@@ -6,7 +6,6 @@
 
 mod canonical;
 mod names;
-mod recent;
 mod routes;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -14,5 +13,4 @@ mod service;
 mod survey;
 
 pub use names::{Catalog, CatalogCounts, CatalogLimits};
-pub use recent::Recent;
 pub use survey::RouteSurvey;

@@ -6,10 +6,10 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::canonical;
-use super::recent::Recent;
 use super::routes::{Answer, Learner};
 use super::service;
 use crate::call::ApiCall;
+use crate::recent::Recent;
 
 /// Paths whose place is remembered: finding it costs about a microsecond, a look-up a tenth.
 const REMEMBERED_PATHS: usize = 8192;

@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(
             error("[detekt]\n"),
             "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, and \
-             the sections capture, detect, catalog, audit"
+             the sections capture, identity, detect, catalog, audit"
         );
         assert_eq!(
             error("capture = 1\n"),

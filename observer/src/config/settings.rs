@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +40,8 @@ pub struct Capture {
     pub both_sides: bool,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// First bytes of a body that are read for an operation or an error; 0: none.
+    pub body_peek: u32,
 }
 
 impl Default for Capture {
@@ -47,6 +50,22 @@ impl Default for Capture {
             ring_bytes: 16 << 20,
             both_sides: false,
             tls: true,
+            body_peek: BODY_PEEK,
+        }
+    }
+}
+
+/// How callers are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentitySettings {
+    /// The key of fingerprints is replaced after this time.
+    pub key_rotation: Duration,
+}
+
+impl Default for IdentitySettings {
+    fn default() -> Self {
+        Self {
+            key_rotation: Duration::from_secs(90 * 86_400),
         }
     }
 }
@@ -64,6 +83,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// What is captured.
     pub capture: Capture,
+    /// How callers are named.
+    pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
     /// Bounds of the names of services and routes.
@@ -80,6 +101,7 @@ impl Default for Settings {
             state_dir: PathBuf::from("/var/lib/observer"),
             duration: None,
             capture: Capture::default(),
+            identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
             catalog: CatalogLimits::default(),
             audit: AuditSettings::default(),

@@ -12,10 +12,15 @@ use super::values::{
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
+/// Above this a body is content, not a message that names an operation.
+const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
 /// One failure is no burst; each failure wanted costs memory for each client.
 const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
 /// A window of hours would hold the failures of a whole day's typing errors.
 const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
+const KEY_ROTATION: RangeInclusive<Duration> =
+    Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
@@ -59,7 +64,7 @@ pub(super) struct Setting {
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: [Setting; 17] = [
+pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -166,6 +171,37 @@ pub(super) const SETTINGS: [Setting; 17] = [
             Ok(())
         },
         show: |settings| Some(settings.capture.tls.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.body_peek",
+        doc: &[
+            "First bytes of JSON, XML and form bodies that are read for the name of an operation, the",
+            "user of a login, or the code of an error: 0 (off) to 1MiB. Nothing else of them is kept.",
+        ],
+        set: |settings, given| {
+            let bytes = match given {
+                Given::Integer(bytes) => bytes,
+                given => parse_size(string(given)?)?,
+            };
+            let bytes = in_range(bytes, &BODY_PEEK, show_size)?;
+            settings.capture.body_peek =
+                u32::try_from(bytes).map_err(|_| "does not fit 32 bits".to_owned())?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_size(settings.capture.body_peek.into()))),
+        example: "",
+    },
+    Setting {
+        key: "identity.key_rotation",
+        doc: &[
+            "The key of the fingerprints of credentials is replaced after this time: 1d to 3660d.",
+        ],
+        set: |settings, given| {
+            settings.identity.key_rotation = duration(given, &KEY_ROTATION)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.identity.key_rotation))),
         example: "",
     },
     Setting {
@@ -319,7 +355,7 @@ pub fn sample() -> String {
 fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     let mut out = String::new();
     let mut section = "";
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         let (its_section, name) = split(setting.key);
         if its_section != section {
             section = its_section;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::finding::{Finding, RULES, Severity};
 use crate::call::{ApiCall, AuthOutcome, Role};
-use crate::catalog::Recent;
+use crate::recent::Recent;
 
 /// Clients with failures that are remembered. With the default of 10 failures one takes about
 /// 300 bytes; an attacker with more addresses than this is not one client any more.

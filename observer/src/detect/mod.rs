@@ -7,7 +7,9 @@
 mod detector;
 mod finding;
 mod outcome;
+mod proofs;
 
 pub use detector::{DetectCounts, DetectSettings, Detector};
 pub use finding::{Finding, RULES, Severity};
 pub use outcome::judge;
+pub use proofs::Proofs;

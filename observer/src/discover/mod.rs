@@ -10,7 +10,6 @@ mod named;
 pub mod placement;
 mod process;
 mod processes;
-mod recent;
 mod signature;
 mod tls_libraries;
 mod version_text;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::Process;
 use super::cgroup::CgroupNames;
-use super::recent::Recent;
+use crate::recent::Recent;
 
 /// Processes remembered: the kernel's own limit is 32,768 ids on most hosts, of which those with
 /// connections matter. About 300 bytes each.
@@ -39,7 +39,7 @@ impl Processes {
     pub fn new(proc: impl Into<PathBuf>) -> Self {
         Self {
             proc: proc.into(),
-            known: Recent::new(MAX_PROCESSES),
+            known: Recent::new(MAX_PROCESSES / 2),
         }
     }
 
@@ -49,7 +49,7 @@ impl Processes {
     pub fn resolve(&mut self, pid: u32) -> Arc<Process> {
         let folder = self.proc.join(pid.to_string());
         let start_time = read(&folder.join("stat")).and_then(|stat| start_time(&stat));
-        if let Some(known) = self.known.get(pid)
+        if let Some(known) = self.known.get(&pid)
             && start_time.is_none_or(|start_time| start_time == known.start_time)
         {
             return Arc::clone(&known.process);
@@ -71,7 +71,7 @@ impl Processes {
     /// Looks at process `pid` anew when it is asked for next: it has ended, or runs another
     /// program now.
     pub fn forget(&mut self, pid: u32) {
-        self.known.remove(pid);
+        self.known.remove(&pid);
     }
 }
 

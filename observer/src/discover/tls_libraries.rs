@@ -14,8 +14,8 @@ use super::candidate::{Candidate, Finding, Place, Refusal};
 use super::elf_image::{ElfError, ElfImage};
 use super::maps::{FileId, Mapping, executable_files};
 use super::placement::{self, PlacementError};
-use super::recent::Recent;
 use super::{foreign, go, named, signature, version_text};
+use crate::recent::Recent;
 
 /// Files remembered, TLS library or not. A host has some thousands of distinct executables and
 /// shared objects; a hostile one can map others without end. About 100 bytes each.
@@ -64,7 +64,7 @@ impl TlsLibraries {
     pub fn new(proc: impl Into<PathBuf>) -> Self {
         Self {
             proc: proc.into(),
-            known: Recent::new(MAX_KNOWN_FILES),
+            known: Recent::new(MAX_KNOWN_FILES / 2),
             maps_cut_short: 0,
             unreadable: 0,
         }
@@ -142,7 +142,7 @@ impl TlsLibraries {
         let likely = is_executable
             || foreign::is_libssl(mapping.base_name())
             || named::is_known(mapping.base_name());
-        let known = self.known.get(mapping.file);
+        let known = self.known.get(&mapping.file);
         // Most files are no TLS library and their name does not suggest it: believe that.
         if let Some(Known { finding: None, .. }) = known
             && !likely

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::escape::push_json;
 use super::timestamp::push_rfc3339;
-use crate::call::{ApiCall, Identity};
+use crate::call::{ApiCall, Claims, Identity};
 use crate::detect::Finding;
 
 /// Writes one JSON object (RFC 8259) a line: calls with `"type":"call"`, findings with
@@ -77,6 +77,9 @@ fn push_call(out: &mut String, call: &ApiCall) {
         route,
         service,
         operation,
+        operation_kind,
+        operations,
+        login: _,
         status,
         grpc_status,
         duration_ns,
@@ -113,6 +116,12 @@ fn push_call(out: &mut String, call: &ApiCall) {
     optional(out, "route", route.as_deref());
     optional(out, "service", service.as_deref());
     optional(out, "operation", operation.as_deref());
+    if let Some(kind) = operation_kind {
+        text(out, "operation_kind", kind.as_str());
+    }
+    if let Some(operations @ 2..) = operations {
+        number(out, "operations", u64::from(*operations));
+    }
     if let Some(status) = status {
         number(out, "status", u64::from(*status));
     }
@@ -168,15 +177,67 @@ fn push_identity(out: &mut String, identity: &Identity) {
         kind,
         id,
         fingerprint,
+        earlier,
+        class,
         source,
         verified,
-        claims: _,
+        claims,
     } = identity;
     let _ = write!(out, ",\"identity\":{{\"kind\":\"{}\"", kind.as_str());
     text(out, "id", id);
     optional(out, "fingerprint", fingerprint.as_deref());
+    optional(out, "fingerprint_before", earlier.as_deref());
+    optional(out, "class", *class);
     text(out, "source", source);
-    let _ = write!(out, ",\"verified\":{verified}}}");
+    let _ = write!(out, ",\"verified\":{verified}");
+    if let Some(claims) = claims.as_deref() {
+        push_claims(out, claims);
+    }
+    out.push('}');
+}
+
+/// Under the names that the token has for them (RFC 7519 §4.1).
+fn push_claims(out: &mut String, claims: &Claims) {
+    let Claims {
+        issuer,
+        subject,
+        client,
+        audience,
+        scopes,
+        expires_s,
+        issued_s,
+        algorithm,
+        key_id,
+    } = claims;
+    key(out, "claims");
+    let start = out.len();
+    for (name, value) in [
+        ("iss", issuer),
+        ("sub", subject),
+        ("client", client),
+        ("alg", algorithm),
+        ("kid", key_id),
+    ] {
+        optional(out, name, value.as_deref());
+    }
+    for (name, values) in [("aud", audience), ("scope", scopes)] {
+        if !values.is_empty() {
+            list(out, name, values.iter().map(|value| &**value));
+        }
+    }
+    for (name, seconds) in [("exp", expires_s), ("iat", issued_s)] {
+        if let Some(seconds) = seconds {
+            key(out, name);
+            let _ = write!(out, "{seconds}");
+        }
+    }
+    // The first name came with a comma.
+    if out.len() > start {
+        out.replace_range(start..=start, "{");
+    } else {
+        out.push('{');
+    }
+    out.push('}');
 }
 
 fn push_finding(out: &mut String, finding: &Finding) {
@@ -285,7 +346,9 @@ fn list<'a>(out: &mut String, name: &str, items: impl Iterator<Item = &'a str>) 
 #[cfg(test)]
 mod tests {
     use super::Jsonl;
-    use crate::call::{ApiCall, AuthOutcome, AuthScheme, Flag, Role};
+    use crate::call::{
+        ApiCall, AuthOutcome, AuthScheme, Claims, Flag, Identity, IdentityKind, Role,
+    };
     use crate::catalog::sample;
     use crate::detect::{Finding, RULES, Severity};
     use crate::stream::Tls;
@@ -345,6 +408,35 @@ mod tests {
              \"path\":\"/\",\"request_bytes\":10,\"response_bytes\":2048,\
              \"auth\":{\"scheme\":\"none\",\"outcome\":\"none\"},\"flags\":[]}\n"
         );
+    }
+
+    #[test]
+    fn a_caller_is_told_with_what_its_token_claims() {
+        let mut call = sample::call("GET", "/", Some(200));
+        let mut identity = Identity {
+            kind: IdentityKind::Jwt,
+            id: "ana\"".into(),
+            fingerprint: Some("1a2b:AbC".into()),
+            earlier: None,
+            class: None,
+            source: "header:authorization".into(),
+            verified: true,
+            claims: Some(Arc::new(Claims {
+                issuer: Some("https://id.example".into()),
+                scopes: vec!["read".into(), "write".into()],
+                expires_s: Some(1_760_000_000),
+                ..Claims::default()
+            })),
+        };
+        call.identity = Some(Arc::new(identity.clone()));
+        let told = "\"identity\":{\"kind\":\"jwt\",\"id\":\"ana\\\"\",\"fingerprint\":\"1a2b:AbC\",\
+            \"source\":\"header:authorization\",\"verified\":true,\
+            \"claims\":{\"iss\":\"https://id.example\",\"scope\":[\"read\",\"write\"],\
+            \"exp\":1760000000}},\"auth\"";
+        assert!(line(&call).contains(told), "{}", line(&call));
+        identity.claims = Some(Arc::default());
+        call.identity = Some(Arc::new(identity));
+        assert!(line(&call).contains("\"claims\":{}},\"auth\""));
     }
 
     #[test]

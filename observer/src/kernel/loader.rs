@@ -23,6 +23,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ob
 /// seven for what arrives until it runs.
 const WAKE_DIVISOR: u64 = 8;
 
+/// From this part of the ring on only heads of messages are taken.
+const CROWDED: (u64, u64) = (3, 4);
+
 /// What the kernel half needs to know at load time.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelSettings {
@@ -128,6 +131,7 @@ impl Kernel {
         let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
         let own_tgid = std::process::id();
         let wake_bytes = u64::from(ring_bytes) / WAKE_DIVISOR;
+        let crowded_bytes = u64::from(ring_bytes) * CROWDED.0 / CROWDED.1;
         let both_sides = u8::from(both_sides);
         let Offsets {
             socket_sk,
@@ -138,6 +142,7 @@ impl Kernel {
             .map_max_entries("EVENTS", ring_bytes)
             .override_global("OWN_TGID", &own_tgid, true)
             .override_global("WAKE_BYTES", &wake_bytes, true)
+            .override_global("CROWDED_BYTES", &crowded_bytes, true)
             .override_global("BOTH_SIDES", &both_sides, true)
             .override_global("SOCKET_SK", &socket_sk, true)
             .override_global("SOCK_COOKIE", &sock_cookie, true)

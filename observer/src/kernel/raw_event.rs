@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use observer_common::event::{
     EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST,
-    FLAG_TLS, INBOUND, KIND_CLOSED, KIND_OWNER, KIND_PLAINTEXT, KIND_SEGMENT, KIND_TLS_FREED,
-    KIND_TLS_IO, OUTBOUND, OwnerBody, PlaintextBody, SegmentBody, TlsFreedBody, TlsIoBody, Tuple,
+    FLAG_SYN, FLAG_TLS, INBOUND, KIND_CLOSED, KIND_OWNER, KIND_PLAINTEXT, KIND_SEGMENT,
+    KIND_TLS_FREED, KIND_TLS_IO, OUTBOUND, OwnerBody, PlaintextBody, SegmentBody, TlsFreedBody,
+    TlsIoBody, Tuple,
 };
 
 use crate::stream::{Direction, Flow};
@@ -112,6 +113,11 @@ impl SegmentFlags {
     /// It was seen under the listener: the socket it belongs to has the same addresses.
     pub const fn embryo(self) -> bool {
         self.0 & FLAG_EMBRYO != 0
+    }
+
+    /// It came with the SYN itself (TCP fast open).
+    pub const fn syn(self) -> bool {
+        self.0 & FLAG_SYN != 0
     }
 
     /// The connection carries TLS.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Counts, Output, PipelineSettings};
-use crate::call::{Calls, OpenCalls};
+use crate::call::{Calls, Fingerprints, OpenCalls};
 use crate::protocol::{Http, Message, ProtocolShared};
 use crate::stream::{
     Bytes, Chunk, Conn, ConnId, Direction, Input, Segment, StreamPair, StreamShared, Table,
@@ -41,11 +41,13 @@ struct Shared {
 impl Pipeline {
     /// A pipeline that knows no connection.
     pub fn new(settings: PipelineSettings) -> Self {
+        let mut protocol = ProtocolShared::default();
+        protocol.body_peek = settings.body_peek;
         Self {
             connections: Table::new(settings.max_connections),
             shared: Shared {
                 stream: StreamShared::default(),
-                protocol: ProtocolShared::default(),
+                protocol,
                 calls: Calls::new(settings.clock_offset_ns, settings.both_sides),
             },
             settings,
@@ -58,6 +60,12 @@ impl Pipeline {
     pub fn set_clock_offset(&mut self, clock_offset_ns: i64) {
         self.settings.clock_offset_ns = clock_offset_ns;
         self.shared.calls.clock_offset_ns = clock_offset_ns;
+    }
+
+    /// Makes the fingerprints of credentials with these keys from now on. Without it nobody can
+    /// compare those of two runs.
+    pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
+        self.shared.calls.set_fingerprints(fingerprints);
     }
 
     /// Says whether the source can leave out bytes that are not needed, and returns what was said
@@ -84,6 +92,7 @@ impl Pipeline {
                 }
             }
             Input::Tls { conn, tls } => self.learn(conn, out, |conn| conn.tls = Some(tls)),
+            Input::Hello { conn, hello } => self.learn(conn, out, |conn| conn.hello = Some(hello)),
             Input::Owner { conn, process } => {
                 self.learn(conn, out, |conn| conn.process = Some(process));
             }

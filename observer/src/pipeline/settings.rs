@@ -1,5 +1,7 @@
 //! Settings of the pipeline.
 
+use crate::protocol::BODY_PEEK;
+
 /// Settings of the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PipelineSettings {
@@ -11,6 +13,9 @@ pub struct PipelineSettings {
     /// Connections known at once; beyond, the least recently used one is dropped. The default
     /// of 65,536 takes about 80 MiB when full.
     pub max_connections: usize,
+    /// First bytes of a body that are read for the name of an operation or the code of an error,
+    /// where the content may have one; 0: none.
+    pub body_peek: u32,
     /// A connection without any input for so long is dropped, nanoseconds. Default: 20 minutes,
     /// above the keep-alive time of common servers and of idle pools.
     pub idle_ns: u64,
@@ -22,6 +27,7 @@ impl Default for PipelineSettings {
             clock_offset_ns: 0,
             both_sides: false,
             max_connections: 65_536,
+            body_peek: BODY_PEEK,
             idle_ns: 20 * 60 * 1_000_000_000,
         }
     }

@@ -1,5 +1,6 @@
 //! Whole behaviour, from captured bytes to calls.
 
+mod bodies;
 mod exchanges;
 mod gaps;
 mod hostile;

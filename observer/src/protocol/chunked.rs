@@ -83,7 +83,8 @@ impl Chunked {
         true
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Progress {
+    /// Takes the next bytes, and hands the data among them on.
+    pub(super) fn push(&mut self, bytes: &[u8], data: &mut impl FnMut(&[u8])) -> Progress {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..)
             && let Some(&byte) = rest.first()
@@ -92,6 +93,7 @@ impl Chunked {
                 Phase::Data(left) => {
                     let take = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     self.pass(take as u64);
+                    data(rest.get(..take).unwrap_or_default());
                     at += take;
                     continue;
                 }
@@ -191,10 +193,16 @@ mod tests {
         for first in 0..BODY.len() {
             for second in first..BODY.len() {
                 let mut chunked = Chunked::default();
-                assert_eq!(chunked.push(&BODY[..first]), Progress::More);
-                assert_eq!(chunked.push(&BODY[first..second]), Progress::More);
+                assert_eq!(chunked.push(&BODY[..first], &mut |_| {}), Progress::More);
+                assert_eq!(
+                    chunked.push(&BODY[first..second], &mut |_| {}),
+                    Progress::More
+                );
                 let rest = [&BODY[second..], b"GET"].concat();
-                assert_eq!(chunked.push(&rest), Progress::Done(BODY.len() - second));
+                assert_eq!(
+                    chunked.push(&rest, &mut |_| {}),
+                    Progress::Done(BODY.len() - second)
+                );
                 assert_eq!((chunked.decoded, chunked.lax), (19, false));
             }
         }
@@ -212,14 +220,17 @@ mod tests {
             b"GET / HTTP/1.1\r\n",
         ];
         for bytes in invalid {
-            assert_eq!(Chunked::default().push(bytes), Progress::Invalid);
+            assert_eq!(
+                Chunked::default().push(bytes, &mut |_| {}),
+                Progress::Invalid
+            );
         }
         assert_eq!(
-            Chunked::default().push(&[&b"1;"[..], &[b'a'; 20_000]].concat()),
+            Chunked::default().push(&[&b"1;"[..], &[b'a'; 20_000]].concat(), &mut |_| {}),
             Progress::Invalid
         );
         assert_eq!(
-            Chunked::default().push(&[&b"0\r\n"[..], &[b'a'; 70_000]].concat()),
+            Chunked::default().push(&[&b"0\r\n"[..], &[b'a'; 70_000]].concat(), &mut |_| {}),
             Progress::Invalid
         );
     }
@@ -227,17 +238,20 @@ mod tests {
     #[test]
     fn missing_bytes_inside_a_chunk_are_passed_over() {
         let mut chunked = Chunked::default();
-        assert_eq!(chunked.push(b"a\r\n01"), Progress::More);
+        assert_eq!(chunked.push(b"a\r\n01", &mut |_| {}), Progress::More);
         assert!(chunked.pass(8));
         assert!(!chunked.pass(1));
-        assert_eq!(chunked.push(b"\r\n0\r\n\r\n"), Progress::Done(7));
+        assert_eq!(
+            chunked.push(b"\r\n0\r\n\r\n", &mut |_| {}),
+            Progress::Done(7)
+        );
         assert_eq!(chunked.decoded, 10);
     }
 
     #[test]
     fn a_bare_line_feed_is_marked() {
         let mut chunked = Chunked::default();
-        assert_eq!(chunked.push(b"1\na\n0\n\n"), Progress::Done(7));
+        assert_eq!(chunked.push(b"1\na\n0\n\n", &mut |_| {}), Progress::Done(7));
         assert!(chunked.lax);
     }
 }

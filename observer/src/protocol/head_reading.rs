@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Status};
 
 use super::chunked::Chunked;
+use super::content::{Content, asks_in_query};
 use super::framing::{Framing, Lengths};
 use super::head::{MAX_HEAD, MAX_HEADERS, has_bare_lf, head_end, lax_grammar, unfold};
 use super::opening::{Opening, opening, skip_empty_lines};
@@ -209,6 +210,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         counts.conflicting_lengths += u64::from(marks.has(Marks::CONFLICT));
         self.side.marks = marks;
         self.side.body = 0;
+        self.side.peek = 0;
         self.side.doubtful = false;
     }
 
@@ -234,6 +236,14 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             ..
         } = self;
         let time_ns = side.start_ns;
+        let framing = lengths.request();
+        let asks = match framing {
+            Framing::None => asks_in_query(target),
+            _ => Content::of(fields).of_request(),
+        };
+        if asks && framing != Framing::None {
+            side.peek = shared.body_peek;
+        }
         // A few are always granted, whatever the others take.
         if pairing.is_full() || shared.head_bytes > shared.head_limit && !pairing.is_small() {
             shared.counts.in_flight_over_limit += 1;
@@ -246,7 +256,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 });
             });
         }
-        let id = pairing.request(time_ns, Kind::of(method), side.quiet_since_ns, |id| {
+        let id = pairing.request(time_ns, Kind::of(method), asks, side.quiet_since_ns, |id| {
             shared.counts.unpaired_requests += 1;
             out(Message::Unanswered {
                 id,
@@ -268,7 +278,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             fields,
             marks,
         }));
-        match lengths.request() {
+        match framing {
             Framing::None | Framing::Close => self.finish(),
             Framing::Length(length) => self.side.state = State::Length(length),
             Framing::Chunked => self.side.state = State::Chunked(Chunked::default()),
@@ -323,6 +333,10 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 marks,
             })),
             None => shared.counts.orphan_responses += 1,
+        }
+        let asked = answered.is_some_and(|request| request.asks);
+        if side.id.is_some() && Content::of(fields).of_answer(Some(status), asked) {
+            side.peek = shared.body_peek;
         }
         let bodiless = tunnel || matches!(status, 204 | 304) || kind == Some(Kind::Head);
         match if bodiless {

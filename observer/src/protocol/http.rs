@@ -18,6 +18,10 @@ pub const HEAD_LIMIT: usize = 16 << 20;
 /// the size that nobody raised.
 pub const H2_LIMIT: usize = 64 << 20;
 
+/// First bytes of a body that are told, unless set otherwise: names of operations and codes of
+/// errors stand in the first few KiB, after the security header of a SOAP envelope at the latest.
+pub const BODY_PEEK: u32 = 64 << 10;
+
 /// Bytes of one direction that are searched for a first message on a connection joined midway,
 /// which may be inside a large body.
 const JOIN_SEARCH_LIMIT: u64 = 4 << 20;
@@ -37,6 +41,8 @@ pub struct ProtocolShared {
     pub h2_limit: usize,
     /// The source can leave out bytes that are not needed.
     pub skip_bodies: bool,
+    /// First bytes of a body that are told, if they may name an operation or an error.
+    pub body_peek: u32,
     /// The fields of the header block at hand.
     pub(super) fields: FieldList,
     pub(super) scratch: Scratch,
@@ -51,6 +57,7 @@ impl Default for ProtocolShared {
             h2_bytes: 0,
             h2_limit: H2_LIMIT,
             skip_bodies: true,
+            body_peek: BODY_PEEK,
             fields: FieldList::default(),
             scratch: Scratch::default(),
         }

@@ -57,6 +57,17 @@ pub enum Message<'a> {
         /// What was odd about the body.
         marks: Marks,
     },
+    /// The next part of a body, after transfer decoding. Told of bodies that may name an
+    /// operation or an error, from their first byte on, up to a bound and as long as nothing is
+    /// missing.
+    Content {
+        /// Which request.
+        id: u64,
+        /// It is of the request, not of its answer.
+        request: bool,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
     /// The final response to a request begins.
     Response(ResponseHead<'a>),
     /// A response ended, or was cut.

@@ -22,6 +22,7 @@
 )]
 
 mod chunked;
+mod content;
 mod counts;
 mod framing;
 pub mod h2;
@@ -36,9 +37,10 @@ mod reading;
 mod side;
 mod verdict;
 
+pub use content::{Coding, Content, ContentKind};
 pub use counts::ProtocolCounts;
 pub use head::{MAX_HEAD, MAX_HEADERS};
-pub use http::{Http, ProtocolShared};
+pub use http::{BODY_PEEK, Http, ProtocolShared};
 pub use marks::Marks;
 pub use message::{Message, RequestHead, ResponseHead};
 pub use pairing::MAX_IN_FLIGHT;

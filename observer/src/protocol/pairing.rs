@@ -44,6 +44,8 @@ pub(super) struct Pending {
     pub id: u64,
     pub time_ns: u64,
     pub kind: Kind,
+    /// It may name an operation, whose errors come with any status.
+    pub asks: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,7 @@ impl Pairing {
         &mut self,
         time_ns: u64,
         kind: Kind,
+        asks: bool,
         quiet_since_ns: u64,
         mut lost: impl FnMut(u64),
     ) -> u64 {
@@ -134,8 +137,12 @@ impl Pairing {
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.queue
-            .push_back(Entry::Known(Pending { id, time_ns, kind }));
+        self.queue.push_back(Entry::Known(Pending {
+            id,
+            time_ns,
+            kind,
+            asks,
+        }));
         self.known += 1;
         id
     }
@@ -247,7 +254,7 @@ mod tests {
     }
 
     fn ask(pairing: &mut Pairing, time_ns: u64) -> u64 {
-        pairing.request(time_ns, Kind::Other, time_ns, never)
+        pairing.request(time_ns, Kind::Other, false, time_ns, never)
     }
 
     fn answer(pairing: &mut Pairing, time_ns: u64) -> (Option<u64>, Vec<u64>) {
@@ -327,7 +334,7 @@ mod tests {
         assert_eq!(answer(&mut pairing, 60), (None, vec![third]));
         let fourth = ask(&mut pairing, 70);
         assert_eq!(answer(&mut pairing, 80), (None, vec![fourth]));
-        let fifth = pairing.request(5_000_000_000, Kind::Other, 80, never);
+        let fifth = pairing.request(5_000_000_000, Kind::Other, false, 80, never);
         assert_eq!(answer(&mut pairing, 5_000_000_001), (Some(fifth), vec![]));
     }
 
@@ -347,7 +354,7 @@ mod tests {
             if pairing.is_full() {
                 pairing.give_up(&mut |_| lost += 1);
             }
-            pairing.request(time, Kind::Other, time, |_| lost += 1);
+            pairing.request(time, Kind::Other, false, time, |_| lost += 1);
             assert!(pairing.queue.len() <= MAX_IN_FLIGHT + 1);
         }
         assert!(lost >= 10_000 - MAX_IN_FLIGHT);

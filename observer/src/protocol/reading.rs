@@ -55,6 +55,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 State::Length(left) => self.length(bytes, left),
                 State::Close => {
                     self.side.body = self.side.body.saturating_add(bytes.len() as u64);
+                    self.content(bytes);
                     bytes.len()
                 }
                 State::Chunked(chunked) => self.chunked(bytes, chunked),
@@ -70,6 +71,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return;
         }
         let mark = if asked { Marks::NONE } else { Marks::GAP };
+        self.side.peek = 0;
         match self.side.state {
             State::Head => self.head_lost(),
             State::Length(left) => {
@@ -136,7 +138,8 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         };
         // Nothing is left unseen where two readers may disagree about the length.
         let conflict = self.side.marks.has(Marks::CONFLICT);
-        if left <= SKIP_AT_LEAST || at < self.side.asked || conflict {
+        let peeked = self.side.peek > 0;
+        if left <= SKIP_AT_LEAST || peeked || at < self.side.asked || conflict {
             return None;
         }
         let until = at.saturating_add(left.min(SKIP_AT_MOST));
@@ -161,6 +164,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         self.side.body = self.side.body.saturating_add(taken as u64);
         self.side.state = State::Length(left - taken as u64);
+        self.content(bytes.get(..taken).unwrap_or_default());
         if taken as u64 == left {
             self.finish();
         }
@@ -168,7 +172,11 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     }
 
     fn chunked(&mut self, bytes: &[u8], mut chunked: Chunked) -> usize {
-        match chunked.push(bytes) {
+        let Self {
+            side, role, out, ..
+        } = self;
+        let progress = chunked.push(bytes, &mut |bytes| tell(side, *role, bytes, out));
+        match progress {
             Progress::More => {
                 self.side.state = State::Chunked(chunked);
                 bytes.len()
@@ -189,6 +197,11 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 bytes.len()
             }
         }
+    }
+
+    /// Tells the next part of a body, as far as it is wanted.
+    fn content(&mut self, bytes: &[u8]) {
+        tell(self.side, self.role, bytes, self.out);
     }
 
     /// Looks whether a message starts where a segment does.
@@ -273,6 +286,16 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 }
             }
         }
+    }
+}
+
+fn tell(side: &mut Side, role: Role, bytes: &[u8], out: &mut impl FnMut(Message<'_>)) {
+    let wanted = bytes.len().min(side.peek as usize);
+    if let (Some(id), Some(bytes @ [_, ..])) = (side.id, bytes.get(..wanted)) {
+        // Not above what is wanted.
+        side.peek -= wanted as u32;
+        let request = role == Role::Request;
+        out(Message::Content { id, request, bytes });
     }
 }
 

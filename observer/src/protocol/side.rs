@@ -41,6 +41,8 @@ pub(super) struct Side {
     /// Body bytes so far.
     pub body: u64,
     pub marks: Marks,
+    /// Bytes of the body at hand that are still to be told.
+    pub peek: u32,
     /// Whether this response has a body depends on its request, which was not seen.
     pub doubtful: bool,
     /// Place up to which the capture was asked to leave out bytes.

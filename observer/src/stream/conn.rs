@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ConnId, Flow, Position, Tls};
+use super::{ConnId, Flow, Position, Tls, TlsHello};
 use crate::discover::Process;
 
 /// A stream pair as the stages to the right see it.
@@ -14,6 +14,8 @@ pub struct Conn {
     pub flow: Option<Flow>,
     /// The TLS library that its plaintext was taken from.
     pub tls: Option<Arc<Tls>>,
+    /// What the hellos of its TLS connection said, if they were seen.
+    pub hello: Option<Arc<TlsHello>>,
     /// The process at the observed end.
     pub process: Option<Arc<Process>>,
     /// What its source calls it.
@@ -31,6 +33,7 @@ impl Conn {
             id,
             flow: None,
             tls: None,
+            hello: None,
             process: None,
             label: None,
             joined: false,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::TlsHello;
 use crate::discover::Process;
 
 /// Names one observed byte stream pair: a socket (its cookie), a TLS object, or a line of a
@@ -106,6 +107,13 @@ pub enum Input<'a> {
         conn: ConnId,
         /// Where the plaintext was taken from.
         tls: Arc<Tls>,
+    },
+    /// What the hellos of its TLS connection said, all that is known until now.
+    Hello {
+        /// The stream pair.
+        conn: ConnId,
+        /// What they said.
+        hello: Arc<TlsHello>,
     },
     /// The process that owns this end became known.
     Owner {

@@ -115,6 +115,8 @@ impl Ocsf {
             kind,
             id,
             fingerprint,
+            earlier,
+            class,
             source,
             verified,
             claims,
@@ -125,6 +127,12 @@ impl Ocsf {
         let _ = write!(self.out, ",\"verified\":{verified}");
         if let Some(fingerprint) = fingerprint {
             self.name(",\"fingerprint\":", fingerprint);
+        }
+        if let Some(earlier) = earlier {
+            self.name(",\"fingerprint_before\":", earlier);
+        }
+        if let Some(class) = class {
+            self.name(",\"class\":", class);
         }
         if let Some(claims) = claims.as_deref().filter(|_| with_claims) {
             self.claims(claims);

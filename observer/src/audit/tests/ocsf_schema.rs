@@ -154,13 +154,15 @@ pub(in crate::audit) fn full_call() -> ApiCall {
             kind,
             id: id.into(),
             fingerprint: Some("hmac:9a1d44c2e07b5f10".into()),
+            earlier: Some("hmac:0000000000000000".into()),
+            class: Some("github"),
             source: "header:authorization".into(),
             verified: false,
             claims: None,
         })
     };
     let mut token = (*name(IdentityKind::Jwt, "idp.example|alice")).clone();
-    token.claims = Some(Box::new(Claims {
+    token.claims = Some(Arc::new(Claims {
         issuer: Some("https://idp.example".into()),
         subject: Some("alice".into()),
         client: Some("shop".into()),

@@ -5,6 +5,7 @@ use super::grpc::{Messages, is_grpc};
 use super::reading::Reader;
 use super::streams::Stream;
 use super::{FieldList, hpack::HpackError};
+use crate::protocol::content::{Content, asks_in_query};
 use crate::protocol::opening::MAX_METHOD;
 use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
 use crate::stream::Direction;
@@ -81,7 +82,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         };
         if requests == self.direction {
             if self.both.streams.get(stream).is_none() && !fields.is_response() {
-                self.request(stream, start_ns, fields, marks);
+                self.request(stream, end_stream, start_ns, fields, marks);
             }
         } else if !fields.is_request() {
             self.response(stream, fields, marks);
@@ -91,7 +92,14 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
     }
 
-    fn request(&mut self, stream: u32, start_ns: u64, fields: &FieldList, marks: Marks) {
+    fn request(
+        &mut self,
+        stream: u32,
+        end_stream: bool,
+        start_ns: u64,
+        fields: &FieldList,
+        marks: Marks,
+    ) {
         let known = fields.unknown > 0 && fields.is_request();
         let text = |bytes| Option::<&[u8]>::map(bytes, std::str::from_utf8);
         let connect = fields.method() == Some(b"CONNECT") && !fields.has_protocol();
@@ -132,12 +140,21 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             oldest.give_up(Some(self.time_ns), self.out);
         }
         let grpc = fields.get("content-type").is_some_and(is_grpc);
+        let content = content(fields);
+        let asks = if end_stream {
+            asks_in_query(target)
+        } else {
+            content.of_request() && !grpc
+        };
+        let peek = if asks { self.shared.body_peek } else { 0 };
         streams.push(Stream {
             stream,
             id,
             request_body: 0,
             request_ended: false,
             request_marks: marks,
+            asks,
+            peek: [peek, 0],
             answered: false,
             response_body: 0,
             response_marks: Marks::NONE,
@@ -197,6 +214,10 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
         stream.answered = true;
         stream.response_marks.add(marks);
+        if content(fields).of_answer(status, stream.asks) {
+            let [_, peek] = &mut stream.peek;
+            *peek = self.shared.body_peek;
+        }
         self.shared.counts.responses += 1;
         fields.with(|fields| {
             out(Message::Response(ResponseHead {
@@ -229,6 +250,10 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             done.finish(self.time_ns, self.out);
         }
     }
+}
+
+fn content(fields: &FieldList) -> Content {
+    Content::from_values(fields.get("content-type"), fields.get("content-encoding"))
 }
 
 /// A token (RFC 9110 §9.1), of a length that HTTP/1 would take.

@@ -135,7 +135,10 @@ impl Connection {
                 0
             }
         };
-        let skip = reader.half.demand(at.saturating_add(moved), reader.shared);
+        let skip = match reader.peeked() {
+            true => None,
+            false => reader.half.demand(at.saturating_add(moved), reader.shared),
+        };
         if let Some(until) = skip {
             out(Message::Skip { direction, until });
         }

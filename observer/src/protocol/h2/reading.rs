@@ -438,13 +438,34 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let Some(stream) = self.both.streams.get(stream) else {
             return;
         };
-        let (body, marks) = if request {
-            (&mut stream.request_body, &mut stream.request_marks)
+        let [peek_request, peek_response] = &mut stream.peek;
+        let (body, marks, peek) = if request {
+            (
+                &mut stream.request_body,
+                &mut stream.request_marks,
+                peek_request,
+            )
         } else {
-            (&mut stream.response_body, &mut stream.response_marks)
+            (
+                &mut stream.response_body,
+                &mut stream.response_marks,
+                peek_response,
+            )
         };
         add(body, len);
         marks.add(mark);
+        match bytes {
+            Some(bytes) => {
+                let wanted = bytes.len().min(*peek as usize);
+                if let Some(bytes @ [_, ..]) = bytes.get(..wanted) {
+                    // Not above what is wanted.
+                    *peek -= wanted as u32;
+                    let id = stream.id;
+                    (self.out)(Message::Content { id, request, bytes });
+                }
+            }
+            None => *peek = 0,
+        }
         if let Some([of_request, of_response]) = &mut stream.messages {
             let messages = if request { of_request } else { of_response };
             match bytes {
@@ -452,6 +473,19 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 None => messages.pass(len),
             }
         }
+    }
+
+    /// More of the body at hand is to be told.
+    pub(super) fn peeked(&mut self) -> bool {
+        let State::Data(run) = self.half.state else {
+            return false;
+        };
+        let request = self.both.requests == Some(self.direction);
+        let stream = self.both.streams.get(run.stream);
+        stream.is_some_and(|stream| {
+            let [of_request, of_response] = stream.peek;
+            request && of_request > 0 || !request && of_response > 0
+        })
     }
 
     fn end_of_data(&mut self, run: DataRun) {

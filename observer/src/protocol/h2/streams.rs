@@ -20,6 +20,10 @@ pub(super) struct Stream {
     pub request_body: u64,
     pub request_ended: bool,
     pub request_marks: Marks,
+    /// The request may name an operation, whose errors come with any status.
+    pub asks: bool,
+    /// Bytes of the request and of the response that are still to be told.
+    pub peek: [u32; 2],
     /// The head of the final response was seen.
     pub answered: bool,
     pub response_body: u64,

@@ -1,4 +1,6 @@
 //! A map that keeps what was used lately and forgets the rest, in constant time.
+//!
+//! Enters: entries. Leaves: the ones used last. Never: more than twice its capacity.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -52,6 +54,16 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         self.young.insert(key, value).or(replaced)
     }
 
+    /// Takes an entry out.
+    pub fn remove<Q>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let young = self.young.remove(key);
+        self.old.remove(key).or(young)
+    }
+
     /// Entries held now.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
@@ -94,6 +106,7 @@ mod tests {
         assert_eq!(recent.insert(1, 'd'), Some('a'));
         assert_eq!(recent.get(&1), Some(&mut 'd'));
         assert_eq!(recent.len(), 3);
+        assert_eq!((recent.remove(&1), recent.remove(&1)), (Some('d'), None));
         assert!(!recent.is_empty());
     }
 }

@@ -1,0 +1,287 @@
+//! Payload of established connections: wanted or not, and on its way.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE},
+    helpers::generated::{
+        bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_storage_get, bpf_skb_load_bytes,
+    },
+};
+use observer_common::{
+    conn::{ConnState, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
+    counter::{LedgerRow, Tally},
+    event::{
+        EventHeader, FLAG_CONNECTED, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST,
+        FLAG_TLS, INBOUND, KIND_SEGMENT, OUTBOUND, SegmentBody, Tuple,
+    },
+};
+
+use crate::{
+    first_bytes::first_bytes,
+    ledger,
+    maps::{BOTH_SIDES, CONNS, CONTROL, HELLO, MOST, MOST_HEAD, MOST_HELLO, MOST_WHOLE, PROTOCOLS},
+    openings::accepted_link,
+    packets::{TCP_FIN, TCP_RST, Tcp},
+    ring::{self, HEAD, LARGEST},
+};
+
+/// A body worth asking whether it can be skipped begins with segments of at least this size.
+const SKIP_FROM: u32 = 1024;
+/// Every so many packets the user half's word on a connection is looked up.
+const CONTROL_EVERY: u32 = 8;
+
+#[inline(always)]
+pub fn storage(skb: *mut __sk_buff, create: bool) -> Option<*mut ConnState> {
+    let sk = unsafe { (*skb).__bindgen_anon_2.sk };
+    if sk.is_null() {
+        return None;
+    }
+    let flags = if create {
+        u64::from(BPF_SK_STORAGE_GET_F_CREATE)
+    } else {
+        0
+    };
+    let state =
+        unsafe { bpf_sk_storage_get(CONNS.as_ptr(), sk.cast(), core::ptr::null_mut(), flags) };
+    (!state.is_null()).then_some(state.cast())
+}
+
+/// `None`: the payload could not be looked at.
+#[inline(always)]
+pub fn try_payload(
+    skb: *mut __sk_buff,
+    tcp: &Tcp,
+    tuple: &Tuple,
+    direction: u8,
+    row: *mut LedgerRow,
+) -> Option<()> {
+    let state = storage(skb, true)?;
+    let bytes = u64::from(tcp.payload);
+    if unsafe { (*state).own } != 0 {
+        ledger::add(unsafe { &raw mut (*row).own }, bytes);
+        return Some(());
+    }
+    let duplicate = unsafe { (*state).connected & (*state).peer_local } != 0;
+    if unsafe { (*state).link } == 0 && direction == INBOUND {
+        let accepted = unsafe { (*state).from_start & !(*state).connected } & 1;
+        let packets = unsafe { (*state).packets_in | (*state).packets_out };
+        if accepted != 0 && packets == 0 {
+            unsafe { (*state).link = accepted_link(tcp) };
+        }
+    }
+    let packets = unsafe {
+        if direction == INBOUND {
+            (*state).packets_in += 1;
+            (*state).packets_in
+        } else {
+            (*state).packets_out += 1;
+            (*state).packets_out
+        }
+    };
+    let mut verdict = unsafe { (*state).verdict };
+    if verdict == VERDICT_OPEN {
+        let first = u32::from(unsafe { (*state).from_start }) & one(packets);
+        let said = first_bytes(skb, tcp, first);
+        unsafe {
+            (*state).verdict = said.verdict;
+            if said.verdict == VERDICT_OTHER {
+                other(said.protocol);
+            }
+            // As it stands there: to the verifier it is any verdict then, and one path.
+            verdict = (&raw const (*state).verdict).read_volatile();
+        }
+    }
+    let mut how = Sending {
+        direction,
+        link: unsafe { (*state).link },
+        flag: 0,
+        most: MOST.get(MOST_WHOLE),
+    };
+    if verdict == VERDICT_TLS {
+        // The hello of each side: the client's may take two packets.
+        let client = u8::from(direction == OUTBOUND) == unsafe { (*state).connected };
+        let hello = packets <= 1 + u32::from(client) && unsafe { (*state).from_start } != 0;
+        how.most = if hello {
+            MOST.get(MOST_HELLO)
+        } else {
+            announce(skb, state, tcp, tuple, direction);
+            ledger::add(unsafe { &raw mut (*row).tls }, bytes);
+            return Some(());
+        };
+    } else if verdict == VERDICT_OTHER {
+        ledger::add(unsafe { &raw mut (*row).other }, bytes);
+        return Some(());
+    } else {
+        if duplicate && BOTH_SIDES.load() == 0 {
+            ledger::add(unsafe { &raw mut (*row).duplicate }, bytes);
+            return Some(());
+        }
+        if (tcp.payload >= SKIP_FROM || packets % CONTROL_EVERY == 0 || verdict == VERDICT_OPEN)
+            && let Some(tally) = controlled(skb, state, tcp, direction, row)
+        {
+            ledger::add(tally, bytes);
+            return Some(());
+        }
+        if tcp.payload > HEAD && ring::crowded() {
+            how.most = MOST.get(MOST_HEAD);
+        }
+    }
+    unsafe { (*state).emitted = 1 };
+    send(skb, state, tcp, tuple, row, &how);
+    Some(())
+}
+
+/// 1 if it is 1, else 0; without a branch, after which the verifier would know the number and keep
+/// two paths apart.
+#[inline(always)]
+fn one(n: u32) -> u32 {
+    let mut n = u64::from(n) ^ 1;
+    unsafe { asm!("{0} += -1", "{0} >>= 63", inout(reg) n) };
+    n as u32
+}
+
+/// Tells the user half the addresses that the plaintext of a TLS connection will need, once.
+#[inline(always)]
+fn announce(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, tuple: &Tuple, direction: u8) {
+    if unsafe { (*state).emitted } != 0 {
+        return;
+    }
+    unsafe { (*state).emitted = 1 };
+    let header = header(skb, state, tcp, direction, 0);
+    let mut body = body(unsafe { (*state).link }, tcp, tuple);
+    body.moved = 0;
+    let _ = ring::send(header, body);
+}
+
+/// Counts a connection that is found not to be HTTP.
+#[inline(always)]
+fn other(protocol: u8) {
+    if let Some(count) = PROTOCOLS.get_ptr_mut(u32::from(protocol)) {
+        ledger::count(count);
+    }
+}
+
+/// What the user half said of this connection: the ledger line the payload belongs to, or `None`
+/// if it is wanted.
+#[inline(always)]
+fn controlled(
+    skb: *mut __sk_buff,
+    state: *mut ConnState,
+    tcp: &Tcp,
+    direction: u8,
+    row: *mut LedgerRow,
+) -> Option<*mut Tally> {
+    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
+    let control = CONTROL.get_ptr_mut(&cookie)?;
+    let said = unsafe { (*control).verdict };
+    if said != VERDICT_OPEN {
+        unsafe { (*state).verdict = said };
+        if said == VERDICT_OTHER {
+            other(0);
+            return Some(unsafe { &raw mut (*row).other });
+        }
+    }
+    let (set, until) = unsafe {
+        if direction == INBOUND {
+            (&raw mut (*control).skip_in_set, (*control).skip_in)
+        } else {
+            (&raw mut (*control).skip_out_set, (*control).skip_out)
+        }
+    };
+    if unsafe { *set } == 0 {
+        return None;
+    }
+    let end = tcp.seq.wrapping_add(tcp.payload);
+    let left = until.wrapping_sub(end);
+    // The segment that reaches the place is delivered: it says when the body ended. An end that
+    // comes with bytes is told with them.
+    if left != 0 && left < 1 << 31 && tcp.flags & (TCP_FIN | TCP_RST) == 0 {
+        return Some(unsafe { &raw mut (*row).skipped });
+    }
+    if left == 0 || left >= 1 << 31 {
+        unsafe { *set = 0 };
+    }
+    None
+}
+
+#[inline(always)]
+pub fn header(
+    skb: *mut __sk_buff,
+    state: *mut ConnState,
+    tcp: &Tcp,
+    direction: u8,
+    flag: u16,
+) -> EventHeader {
+    // Arithmetic and no branch: each branch would double the states the verifier walks through the
+    // sending loop with.
+    let bit = |value: u8, flag: u16| u16::from(value & 1) * flag;
+    let flags = unsafe {
+        bit(tcp.flags / TCP_FIN, FLAG_FIN)
+            | bit(tcp.flags / TCP_RST, FLAG_RST)
+            | bit((*state).from_start, FLAG_FROM_START)
+            | bit((*state).connected, FLAG_CONNECTED)
+            | bit((*state).peer_local, FLAG_PEER_LOCAL)
+            // VERDICT_TLS is the only verdict whose second bit is set and first is not.
+            | bit(((*state).verdict >> 1) & !(*state).verdict, FLAG_TLS)
+            | flag
+    };
+    EventHeader {
+        kind: KIND_SEGMENT,
+        direction,
+        flags,
+        captured: 0,
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        cookie: unsafe { bpf_get_socket_cookie(skb.cast()) },
+    }
+}
+
+#[inline(always)]
+pub fn body(link: u64, tcp: &Tcp, tuple: &Tuple) -> SegmentBody {
+    SegmentBody {
+        tuple: *tuple,
+        seq: tcp.seq,
+        moved: tcp.payload,
+        link,
+    }
+}
+
+/// How a packet goes to the user half.
+pub struct Sending {
+    pub direction: u8,
+    pub link: u64,
+    /// More `FLAG_` bits.
+    pub flag: u16,
+    /// A value of [`MOST`].
+    pub most: u32,
+}
+
+#[inline(always)]
+pub fn send(
+    skb: *mut __sk_buff,
+    state: *mut ConnState,
+    tcp: &Tcp,
+    tuple: &Tuple,
+    row: *mut LedgerRow,
+    how: &Sending,
+) {
+    let most = how.most & !HELLO;
+    let n = if tcp.payload > most {
+        most
+    } else {
+        tcp.payload
+    };
+    let at = tcp.payload_at;
+    let fill = |to: *mut EventHeader, to_body: *mut SegmentBody| unsafe {
+        to.write(header(skb, state, tcp, how.direction, how.flag));
+        to_body.write(body(how.link, tcp, tuple));
+    };
+    let result = ring::send_payload(n, fill, |to, n| unsafe {
+        bpf_skb_load_bytes(skb.cast(), at, to.cast(), n) == 0
+    });
+    if how.most & HELLO != 0 {
+        ledger::add(unsafe { &raw mut (*row).tls }, u64::from(tcp.payload));
+    } else {
+        ledger::settle(row, result, n, tcp.payload, most < LARGEST);
+    }
+}

@@ -1,0 +1,442 @@
+//! From a request to the names of its caller.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+use httparse::Header;
+
+use super::carrier::{self, Carrier};
+use super::fingerprint::Fingerprints;
+use super::reading::Reading;
+use super::{authorization, cookie, dpop, parameters, query, websocket};
+use crate::call::{AuthScheme, Identity, IdentityKind};
+use crate::recent::Recent;
+
+/// Credentials whose reading is remembered: the busy ones. About 700 bytes each.
+const REMEMBERED: usize = 4096;
+/// Most names of one request; honest ones have three.
+const MOST: usize = 8;
+/// Longest name of a field or a query key in a source, bytes.
+const LONGEST_SOURCE: usize = 64;
+
+/// Who a request says it comes from.
+#[derive(Debug)]
+pub(in crate::call) struct Caller<'a> {
+    /// Value of the first `Host`.
+    pub host: Option<&'a [u8]>,
+    /// The credential that counts: what is meant for the origin server before what is meant for
+    /// a proxy, what is explicit before a cookie.
+    pub scheme: AuthScheme,
+    /// All names, the one to choose first.
+    pub identities: Vec<Arc<Identity>>,
+}
+
+/// Reads callers. A credential that comes again is found by a keyed hash of 64 bits: that another
+/// one has the same is not met by chance, and cannot be made without the key.
+#[derive(Debug)]
+pub(in crate::call) struct Callers {
+    fingerprints: Fingerprints,
+    known: Recent<u64, Option<Arc<Identity>>>,
+    hasher: RandomState,
+    scratch: Vec<u8>,
+}
+
+/// Which credential counts for the scheme, the first that was sent.
+#[derive(Default)]
+struct Sent {
+    authorization: Option<AuthScheme>,
+    key: bool,
+    signature: bool,
+    query: Option<AuthScheme>,
+    proxy: bool,
+    token: bool,
+    cookie: bool,
+}
+
+impl Sent {
+    fn scheme(&self) -> AuthScheme {
+        let Self {
+            authorization,
+            key,
+            signature,
+            query,
+            proxy,
+            token,
+            cookie,
+        } = *self;
+        match authorization.or(query) {
+            Some(scheme) => scheme,
+            None if key => AuthScheme::ApiKey,
+            None if signature => AuthScheme::Signature,
+            None if token => AuthScheme::Bearer,
+            None if proxy => AuthScheme::Proxy,
+            None if cookie => AuthScheme::Cookie,
+            None => AuthScheme::None,
+        }
+    }
+}
+
+impl Callers {
+    pub(in crate::call) fn new(fingerprints: Fingerprints) -> Self {
+        Self {
+            fingerprints,
+            known: Recent::new(REMEMBERED),
+            hasher: RandomState::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Reads the fields and the query of a request.
+    pub(in crate::call) fn read<'a>(
+        &mut self,
+        fields: &[Header<'a>],
+        query: Option<&str>,
+    ) -> Caller<'a> {
+        let mut host = None;
+        let mut sent = Sent::default();
+        let mut identities = Vec::new();
+        for field in fields {
+            let Some(carrier) = carrier::of(field.name) else {
+                continue;
+            };
+            let value = field.value.trim_ascii();
+            if value.is_empty() {
+                continue;
+            }
+            match carrier {
+                Carrier::Host => {
+                    host = host.or(Some(field.value));
+                    continue;
+                }
+                Carrier::Authorization => {
+                    sent.authorization =
+                        sent.authorization.or_else(|| authorization::scheme(value));
+                }
+                Carrier::ProxyAuthorization => sent.proxy = true,
+                Carrier::Key => sent.key = true,
+                Carrier::SignatureInput => sent.signature = true,
+                // The draft names its key here; RFC 9421 does not.
+                Carrier::Signature => sent.signature |= value.starts_with(b"keyId="),
+                Carrier::Cookie => {
+                    for (name, value) in cookie::credentials(value) {
+                        sent.cookie = true;
+                        let identity = self.of("cookie", name, value, |value, scratch| {
+                            Reading::token(IdentityKind::Session, value, scratch)
+                        });
+                        add(&mut identities, identity);
+                    }
+                    continue;
+                }
+                Carrier::Dpop | Carrier::Subprotocol => {}
+            }
+            let identity = self.of("header", field.name, value, |value, scratch| {
+                of_field(carrier, value, scratch)
+            });
+            if carrier == Carrier::Subprotocol {
+                sent.token |= identity.is_some();
+            }
+            add(&mut identities, identity);
+        }
+        if let Some(query) = query.filter(|query| query.contains('=')) {
+            self.read_query(query, &mut sent, &mut identities);
+        }
+        if identities.len() > 1 {
+            // Stable: of two of one kind, the one sent first.
+            identities.sort_by_key(|identity| {
+                (
+                    &*identity.source == "header:proxy-authorization",
+                    identity.kind,
+                )
+            });
+        }
+        Caller {
+            host,
+            scheme: sent.scheme(),
+            identities,
+        }
+    }
+
+    fn read_query(&mut self, query: &str, sent: &mut Sent, identities: &mut Vec<Arc<Identity>>) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        query::read(query, &mut scratch, &mut |key, scheme, reading| {
+            sent.query = sent.query.or(Some(scheme));
+            add(
+                identities,
+                Some(Arc::new(self.identity("query", key, reading))),
+            );
+        });
+        self.scratch = scratch;
+    }
+
+    /// The identity in a value, remembered or read now.
+    fn of<'a>(
+        &mut self,
+        place: &'static str,
+        name: &str,
+        value: &'a [u8],
+        read: impl FnOnce(&'a [u8], &mut Vec<u8>) -> Option<Reading<'a>>,
+    ) -> Option<Arc<Identity>> {
+        let key = self.hasher.hash_one((place, name, value));
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let reading = read(value, &mut scratch);
+        self.scratch = scratch;
+        let identity = reading.map(|reading| Arc::new(self.identity(place, name, reading)));
+        self.known.insert(key, identity.clone());
+        identity
+    }
+
+    fn identity(&self, place: &str, name: &str, reading: Reading<'_>) -> Identity {
+        let Reading {
+            kind,
+            id,
+            secret,
+            class,
+            claims,
+        } = reading;
+        let (fingerprint, earlier) = match secret {
+            Some(secret) => {
+                let (fingerprint, earlier) = self.fingerprints.of(kind.as_str(), &secret);
+                if let std::borrow::Cow::Owned(mut secret) = secret {
+                    use zeroize::Zeroize as _;
+                    secret.zeroize();
+                }
+                (Some(fingerprint), earlier)
+            }
+            None => (None, None),
+        };
+        let id = id.or_else(|| fingerprint.clone());
+        let mut source = String::with_capacity(place.len() + 1 + name.len().min(LONGEST_SOURCE));
+        source.push_str(place);
+        source.push(':');
+        let clean = |c: char| {
+            if c.is_ascii_graphic() {
+                c.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        };
+        source.extend(name.chars().take(LONGEST_SOURCE).map(clean));
+        Identity {
+            kind,
+            id: id.unwrap_or_else(|| "unknown".into()),
+            fingerprint,
+            earlier,
+            class,
+            source: source.into(),
+            verified: false,
+            claims: claims.map(Arc::new),
+        }
+    }
+}
+
+fn add(identities: &mut Vec<Arc<Identity>>, identity: Option<Arc<Identity>>) {
+    if let Some(identity) = identity
+        && identities.len() < MOST
+        && !identities.contains(&identity)
+    {
+        identities.push(identity);
+    }
+}
+
+fn of_field<'a>(carrier: Carrier, value: &'a [u8], scratch: &mut Vec<u8>) -> Option<Reading<'a>> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    match carrier {
+        Carrier::Authorization | Carrier::ProxyAuthorization => authorization::read(value, scratch),
+        Carrier::Key => {
+            // Some send a scheme there too.
+            let (scheme, rest) = authorization::split(value);
+            let token = if rest.is_empty() || !scheme.eq_ignore_ascii_case(b"bearer") {
+                value
+            } else {
+                rest
+            };
+            Reading::token(IdentityKind::ApiKey, token, scratch)
+        }
+        Carrier::Dpop => {
+            let thumbprint = dpop::thumbprint(value)?;
+            authorization::access_key(&thumbprint)
+        }
+        // `sig1=("@method");created=1;keyid="key-1"`.
+        Carrier::SignatureInput => {
+            let (_, after) = text.split_once(')')?;
+            authorization::access_key(parameters::find(after, "keyid")?)
+        }
+        Carrier::Signature => authorization::access_key(parameters::find(text, "keyId")?),
+        Carrier::Subprotocol => {
+            let token = websocket::token(text)?;
+            Reading::token(IdentityKind::Token, bytes(token), scratch)
+        }
+        Carrier::Host | Carrier::Cookie => None,
+    }
+}
+
+fn bytes(text: std::borrow::Cow<'_, str>) -> std::borrow::Cow<'_, [u8]> {
+    use std::borrow::Cow;
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::FingerprintKey;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+    fn callers() -> Callers {
+        Callers::new(Fingerprints::new(FingerprintKey::new(&[7; 32]), None))
+    }
+
+    fn read(fields: &[(&str, &str)], query: Option<&str>) -> (AuthScheme, Vec<Arc<Identity>>) {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| Header {
+                name,
+                value: value.as_bytes(),
+            })
+            .collect();
+        let mut callers = callers();
+        let caller = callers.read(&fields, query);
+        // Remembered or read: the same.
+        assert_eq!(callers.read(&fields, query).identities, caller.identities);
+        (caller.scheme, caller.identities)
+    }
+
+    #[test]
+    fn kinds_of_credentials_are_told() {
+        for (name, value, expected) in [
+            ("Authorization", "Basic eA==", AuthScheme::Basic),
+            ("authorization", "bearer t", AuthScheme::Bearer),
+            ("Authorization", "DPoP t", AuthScheme::Dpop),
+            ("Authorization", "Digest username=\"u\"", AuthScheme::Digest),
+            ("Authorization", "NTLM T", AuthScheme::Negotiate),
+            (
+                "Authorization",
+                "AWS4-HMAC-SHA256 Credential=c",
+                AuthScheme::SigV4,
+            ),
+            ("Authorization", "SharedKey a:b", AuthScheme::Signature),
+            ("Authorization", "t0k3n", AuthScheme::Token),
+            ("Authorization", "Mutual sid=1", AuthScheme::Other),
+            ("Authorization", "", AuthScheme::None),
+            ("Proxy-Authorization", "Basic eA==", AuthScheme::Proxy),
+            ("X-API-Key", "k", AuthScheme::ApiKey),
+            ("X-CSRF-Token", "k", AuthScheme::None),
+            ("Signature-Input", "s=();keyid=\"k\"", AuthScheme::Signature),
+            (
+                "Sec-WebSocket-Protocol",
+                "bearer, t0k3n-abc",
+                AuthScheme::Bearer,
+            ),
+            ("Sec-WebSocket-Protocol", "graphql-ws", AuthScheme::None),
+            ("Cookie", "theme=dark; PHPSESSID=x", AuthScheme::Cookie),
+            ("Cookie", "theme=session", AuthScheme::None),
+        ] {
+            assert_eq!(read(&[(name, value)], None).0, expected, "{name}: {value}");
+        }
+        assert_eq!(read(&[], Some("api_key=k")).0, AuthScheme::ApiKey);
+    }
+
+    #[test]
+    fn what_is_meant_for_the_server_counts_first() {
+        let all = [
+            ("Cookie", "sid=1"),
+            ("Proxy-Authorization", "Basic YTpi"),
+            ("X-Api-Key", "k"),
+            ("Authorization", "Bearer t"),
+        ];
+        let expected = [
+            AuthScheme::Cookie,
+            AuthScheme::Proxy,
+            AuthScheme::ApiKey,
+            AuthScheme::Bearer,
+        ];
+        for count in 1..=4 {
+            assert_eq!(read(&all[..count], None).0, expected[count - 1]);
+        }
+    }
+
+    #[test]
+    fn every_name_is_told_and_the_best_comes_first() {
+        let jwt = format!(
+            "Bearer {}.{}.c2ln",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#),
+            URL_SAFE_NO_PAD.encode(r#"{"iss":"https://id","sub":"ana"}"#)
+        );
+        let (_, names) = read(
+            &[
+                (
+                    "Proxy-Authorization",
+                    &format!("Basic {}", STANDARD.encode("out:pw")),
+                ),
+                ("Cookie", "sid=5e55"),
+                ("X-API-Key", "ghp_od7gNqWu5FkSCkGBAca9xQZw8Pozq5sTxkwQ"),
+                ("Authorization", &jwt),
+            ],
+            Some("a=b"),
+        );
+        let told: Vec<_> = names
+            .iter()
+            .map(|name| (name.kind.as_str(), &*name.source, name.class))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("jwt", "header:authorization", None),
+                ("api_key", "header:x-api-key", Some("github")),
+                ("session", "cookie:sid", None),
+                ("basic", "header:proxy-authorization", None),
+            ]
+        );
+        assert_eq!(&*names[0].id, "ana");
+        assert_eq!(&*names[3].id, "out");
+        assert_eq!(Some(&names[1].id), names[1].fingerprint.as_ref());
+        assert!(names.iter().all(|name| !name.verified));
+    }
+
+    #[test]
+    fn no_secret_is_in_what_is_told_or_remembered() {
+        let secret = "s3cr3t-0f-4-c4ll3r";
+        let fields = [
+            (
+                "Authorization",
+                format!("Basic {}", STANDARD.encode(format!("ana:{secret}"))),
+            ),
+            ("Proxy-Authorization", format!("Bearer {secret}")),
+            ("X-Api-Key", secret.to_owned()),
+            ("Cookie", format!("sid={secret}")),
+        ];
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| Header {
+                name,
+                value: value.as_bytes(),
+            })
+            .collect();
+        let mut callers = callers();
+        let names = callers
+            .read(&fields, Some(&format!("api_key={secret}")))
+            .identities;
+        assert_eq!(names.len(), 5);
+        let said = format!("{names:?}{callers:?}");
+        assert!(!said.contains(secret) && !said.contains(&STANDARD.encode(secret)[..12]));
+        assert!(said.contains("\"ana\""));
+    }
+
+    #[test]
+    fn a_flood_of_credentials_gives_few_names() {
+        let value = "k".repeat(64 << 10);
+        let names: Vec<String> = (0..1000).map(|n| format!("x-{n}-api-key")).collect();
+        let fields: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(read(&fields, None).1.len(), MOST);
+    }
+}
