@@ -350,3 +350,69 @@ fn php_as_client() -> Result<()> {
     };
     row.is_exactly(&paths, None, Some(&client))
 }
+
+#[test]
+fn nss() -> Result<()> {
+    let Some(_turn) = live(&["openssl", "selfserv", "tstclnt", "certutil", "pk12util"]) else {
+        return Ok(());
+    };
+    let (certificate, port) = (Certificate::new()?, port::free());
+    let folder = tempfile::TempDir::new()?;
+    let (store, archive) = (
+        format!("sql:{}", folder.path().display()),
+        folder.path().join("both.p12"),
+    );
+    let mut command = Command::new("openssl");
+    command
+        .args([
+            "pkcs12",
+            "-export",
+            "-name",
+            "localhost",
+            "-passout",
+            "pass:tests",
+        ])
+        .arg("-in")
+        .arg(certificate.chain())
+        .arg("-inkey")
+        .arg(certificate.key())
+        .arg("-out")
+        .arg(&archive);
+    run_ok(&mut command, LIMIT)?;
+    run_ok(
+        Command::new("certutil").args(["-N", "--empty-password", "-d", &store]),
+        LIMIT,
+    )?;
+    let mut command = Command::new("pk12util");
+    command
+        .args(["-d", &store, "-W", "tests", "-i"])
+        .arg(&archive);
+    run_ok(&mut command, LIMIT)?;
+    let mut command = Command::new("selfserv");
+    command
+        .args(["-d", &store, "-n", "localhost", "-p", &port.to_string()])
+        .args(["-V", "tls1.2:tls1.3"])
+        .current_dir(folder.path());
+    let _server = serve("selfserv", quiet(&mut command), port)?;
+    let row = Row::start(port)?;
+    let paths = paths("nss", CALLS);
+    for path in &paths {
+        let request = folder.path().join("request");
+        std::fs::write(
+            &request,
+            format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
+        )?;
+        let mut command = Command::new("tstclnt");
+        command
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-d", &store])
+            .args(["-o", "-4"])
+            .arg("-A")
+            .arg(&request);
+        run_ok(command.stdin(Stdio::null()), LIMIT)?;
+    }
+    let end = |process| End {
+        process,
+        library: "nss 3.",
+    };
+    row.is_exactly(&paths, Some(&end("selfserv")), Some(&end("tstclnt")))
+}

@@ -7,6 +7,7 @@ mod foreign;
 mod go;
 mod maps;
 mod named;
+mod nss;
 pub mod placement;
 mod process;
 mod processes;
