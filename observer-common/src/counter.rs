@@ -18,6 +18,20 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+/// What became of the payload of one connection: its share of the ledger.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnBooks {
+    /// Handed to the user half.
+    pub delivered: Tally,
+    /// Bodies the parser said it does not need.
+    pub skipped: Tally,
+    /// Left out on purpose.
+    pub filtered: Tally,
+    /// Wanted but not delivered.
+    pub lost: Tally,
+}
+
 /// One row of the ledger: `seen = delivered + skipped + every filter + every loss`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,12 +50,16 @@ pub struct LedgerRow {
     pub tls: Tally,
     /// Not HTTP.
     pub other: Tally,
+    /// Left out by a setting.
+    pub excluded: Tally,
     /// The ring was full.
     pub ring_full: Tally,
     /// Payload that could not be read.
     pub unreadable: Tally,
     /// Part of one call beyond the largest number of events a call may take.
     pub too_large: Tally,
+    /// Among `ring_full`: what began with a request of HTTP/1.
+    pub lost_requests: Tally,
 }
 
 #[cfg(feature = "user")]

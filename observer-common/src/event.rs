@@ -3,13 +3,15 @@
 //! Every record begins with [`EventHeader`]; `kind` says which body follows it. Only the first
 //! `captured` bytes of a payload are initialised: readers must never look past them.
 
+use crate::counter::ConnBooks;
+
 /// A TCP segment as it passed a socket. Body: [`SegmentBody`], then `captured` payload bytes.
 pub const KIND_SEGMENT: u8 = 1;
 /// Plaintext of a TLS library call. Body: [`PlaintextBody`], then `captured` payload bytes.
 pub const KIND_PLAINTEXT: u8 = 2;
 /// A process moved bytes over a socket whose owner was not known. Body: [`OwnerBody`].
 pub const KIND_OWNER: u8 = 3;
-/// A socket was closed. No body.
+/// A socket was closed. Body: [`ClosedBody`].
 pub const KIND_CLOSED: u8 = 4;
 /// A thread moved bytes of a TLS connection outside a TLS library call. Body: [`TlsIoBody`].
 pub const KIND_TLS_IO: u8 = 5;
@@ -124,6 +126,14 @@ pub struct OwnerBody {
     pub comm: [u8; 16],
 }
 
+/// The end of a socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClosedBody {
+    /// What became of its payload; all zero where the kernel half cannot reach that.
+    pub books: ConnBooks,
+}
+
 /// Ciphertext moved over a TLS connection by a thread that was not inside a TLS library call:
 /// what binds a TLS object with memory buffers to its socket.
 #[repr(C)]
@@ -153,3 +163,4 @@ const _: () = assert!(size_of::<SegmentBody>() == 56);
 const _: () = assert!(size_of::<PlaintextBody>() == 40);
 const _: () = assert!(size_of::<OwnerBody>() == 24);
 const _: () = assert!(size_of::<TlsIoBody>() == 16);
+const _: () = assert!(size_of::<ClosedBody>() == 64);

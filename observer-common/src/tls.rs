@@ -113,6 +113,8 @@ pub struct TlsStream {
     pub bytes_in: u64,
     /// Plaintext bytes that went out.
     pub bytes_out: u64,
+    /// Not 0: a setting leaves its socket out.
+    pub excluded: u64,
 }
 
 /// What the user half tells the kernel half about one life of a TLS object, by its number.

@@ -17,6 +17,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod filters;
+#[cfg(target_arch = "bpf")]
 mod first_bytes;
 #[cfg(target_arch = "bpf")]
 mod functions;

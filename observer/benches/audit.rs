@@ -80,6 +80,7 @@ fn call(n: u64, random: u64) -> ApiCall {
         grpc_status: None,
         request_messages: None,
         response_messages: None,
+        websocket: None,
         status: Some(if random.is_multiple_of(50) { 404 } else { 200 }),
         duration_ns: Some(random % 20_000_000),
         request_bytes: 0,
@@ -102,6 +103,7 @@ fn call(n: u64, random: u64) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        hello: None,
         flags: Vec::new(),
     }
 }

@@ -3,6 +3,9 @@
 #[path = "../fuzz/fuzz_targets/drive.rs"]
 mod drive;
 
+use std::io::Write as _;
+
+use observer::discover::{Finding, examine_file};
 use proptest::prelude::*;
 
 /// Words that messages are made of, and what breaks them.
@@ -66,6 +69,37 @@ fn parts() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
+const SHARED_OBJECT: &[u8] = include_bytes!("../fuzz/seeds/elf/shared-object");
+const GO_PROGRAM: &[u8] = include_bytes!("../fuzz/seeds/elf/go-program");
+
+/// The damaged images below are of ones that are understood.
+#[test]
+fn whole_images_have_a_plan() {
+    for (image, name, library) in [
+        (SHARED_OBJECT, "libssl.so.3", "openssl"),
+        (GO_PROGRAM, "program", "go crypto/tls"),
+    ] {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(image).expect("written");
+        let executable = name == "program";
+        let Some(Finding::Plan(plan)) = examine_file(&file, name, executable) else {
+            panic!("{name}: no plan");
+        };
+        assert!(plan.library.starts_with(library), "{}", plan.library);
+    }
+}
+
+/// What sizes and offsets in a file are overwritten with.
+fn damaged() -> impl Strategy<Value = [u8; 8]> {
+    prop_oneof![
+        Just([0; 8]),
+        Just([0xff; 8]),
+        Just([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        Just([0, 0, 0, 0x80, 0, 0, 0, 0]),
+        any::<[u8; 8]>(),
+    ]
+}
+
 /// Frames in the shape that the http2 target reads.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![4 => Just(1u8), 2 => Just(0u8), 2 => Just(9u8), 2 => any::<u8>()];
@@ -83,6 +117,65 @@ fn blocks() -> impl Strategy<Value = Vec<u8>> {
     let block = parts().prop_map(|text| [vec![text.len() as u8], text].concat());
     (any::<u8>(), prop::collection::vec(block, 0..20))
         .prop_map(|(first, blocks)| [vec![first], blocks.concat()].concat())
+}
+
+/// Words of bodies that name operations and errors.
+const TEXTS: [&[u8]; 20] = [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"\"jsonrpc\":\"2.0\"",
+    b"\"method\":\"m\"",
+    b"\"query\":\"query Q{a}\"",
+    b"\"errors\":",
+    b"\"error\":",
+    b"\"code\":\"c\"",
+    b"\"\\ud83d",
+    b"<s:Envelope xmlns:s='soap-envelope'>",
+    b"<s:Body>",
+    b"<a/>",
+    b"<methodCall><methodName>m",
+    b"Action=A&Version=1",
+    b"--b\r\n\r\n",
+    b"name=\"operations\"",
+    b"query Q { a(b: \"\"\"c\"\"\") }",
+];
+
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        8 => prop::sample::select(TEXTS.to_vec()).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..6),
+    ];
+    prop::collection::vec(word, 0..40).prop_map(|words| words.concat())
+}
+
+/// Packets in the shape that the capture target reads, most of them of one connection.
+fn packets() -> impl Strategy<Value = Vec<u8>> {
+    let packet = (any::<u8>(), 0u32..200, words(), any::<u16>()).prop_map(
+        |(flags, seq, mut text, place)| {
+            text.truncate(150);
+            let client = flags & 128 == 0;
+            let mut packet = vec![0x45, 0, 0, 40 + text.len() as u8, 0, 1];
+            packet.extend(if place < 3000 {
+                place.to_be_bytes()
+            } else {
+                [0; 2]
+            });
+            packet.extend([64, 6, 0, 0]);
+            packet.extend(if client {
+                [10, 0, 0, 2, 10, 0, 0, 1, 0x13, 0x88, 0, 80]
+            } else {
+                [10, 0, 0, 1, 10, 0, 0, 2, 0, 80, 0x13, 0x88]
+            });
+            packet.extend(seq.to_be_bytes());
+            packet.extend([0, 0, 0, 0, 0x50, flags & 0x17, 0, 0, 0, 0, 0, 0]);
+            packet.extend(text);
+            [vec![packet.len() as u8], packet].concat()
+        },
+    );
+    prop::collection::vec(packet, 0..30).prop_map(|packets| [vec![101], packets.concat()].concat())
 }
 
 proptest! {
@@ -110,6 +203,35 @@ proptest! {
     #[test]
     fn hpack(data in prop_oneof![3 => blocks(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
         drive::hpack(&data);
+    }
+
+    #[test]
+    fn elf(
+        go in any::<bool>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..9, damaged()), 0..12),
+        cut in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+    ) {
+        let mut image = if go { GO_PROGRAM } else { SHARED_OBJECT }.to_vec();
+        for (at, width, bytes) in damage {
+            let at = at.index(image.len());
+            for (place, byte) in image.iter_mut().skip(at).zip(bytes).take(width) {
+                *place = byte;
+            }
+        }
+        if let Some(cut) = cut {
+            image.truncate(cut.index(image.len()));
+        }
+        drive::elf(&image);
+    }
+
+    #[test]
+    fn body(first in any::<u8>(), data in prop_oneof![3 => text(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::body(&[vec![first], data].concat());
+    }
+
+    #[test]
+    fn capture(data in prop_oneof![3 => packets(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::capture(&data);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Tls {
     pub library: Option<String>,
     /// Protocol version.
     pub version: Option<String>,
+    /// Host the client asked for.
+    pub sni: Option<String>,
 }
 
 /// One call. A field the agent does not know is absent.

@@ -1,10 +1,11 @@
 //! What the fuzz targets do with the bytes they are given. The ordinary tests run the same code
 //! on random bytes (`observer/tests/fuzz_twins.rs`).
 
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use observer::discover::{Finding, examine_file};
 use observer::pipeline::{Output, Pipeline, PipelineSettings};
 use observer::protocol::h2::hpack::{Decoder, MAX_TABLE, Scratch};
 use observer::replay::replay;
@@ -231,6 +232,30 @@ pub fn http2(data: &[u8]) {
     finish(pipeline, 1 << 40);
 }
 
+/// A file that a process has mapped, as each kind of TLS library that it may say it is.
+pub fn elf(data: &[u8]) {
+    let Ok(mut file) = tempfile::tempfile() else {
+        return;
+    };
+    if file.write_all(data).is_err() {
+        return;
+    }
+    for (name, executable) in [
+        ("libssl.so.3", false),
+        ("libssl3.so", false),
+        ("libgnutls.so.30", false),
+        ("program", true),
+    ] {
+        let Some(Finding::Plan(plan)) = examine_file(&file, name, executable) else {
+            continue;
+        };
+        assert!(!plan.points.is_empty());
+        for point in &plan.points {
+            assert!(point.file_offset < data.len() as u64);
+        }
+    }
+}
+
 /// HPACK: blocks for one decoder, each with its length before it. The first byte says whether
 /// earlier blocks are missing.
 pub fn hpack(data: &[u8]) {
@@ -248,6 +273,95 @@ pub fn hpack(data: &[u8]) {
         assert!(result.is_ok() || decoder.is_partial());
         assert!(decoder.memory() < 4 * MAX_TABLE);
     }
+}
+
+/// A capture file: `data` is one, or the packets of one, each with its length before it, if the
+/// first byte says so.
+pub fn capture(data: &[u8]) {
+    let file = match data {
+        [link @ (0 | 1 | 9 | 101 | 104 | 113 | 239), data @ ..] => {
+            let mut reader = Reader(data);
+            let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+            file.extend([0; 12]);
+            file.extend(u32::from(*link).to_le_bytes());
+            while let Some(packet) = reader.text() {
+                let len = (packet.len() as u32).to_le_bytes();
+                file.extend([[0; 4], [0; 4], len, len].concat());
+                file.extend(packet);
+            }
+            file
+        }
+        data => data.to_vec(),
+    };
+    let mut pipeline = pipeline();
+    let name = Path::new("input");
+    if let Err(error) = replay(&mut Cursor::new(file), name, &mut pipeline, &mut look) {
+        assert!(error.to_string().starts_with("input: "));
+    }
+    finish(pipeline, 0);
+}
+
+/// Content types and codings of bodies.
+const KINDS: [&str; 8] = [
+    "application/json",
+    "text/xml",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=b",
+    "application/graphql",
+    "text/plain",
+    "multipart/mixed",
+    "application/soap+xml; action=\"a/b\"",
+];
+const CODINGS: [&str; 5] = ["identity", "gzip", "deflate", "br", "zstd"];
+
+/// A body, as request and as answer: the first byte says of which type and in which coding.
+pub fn body(data: &[u8]) {
+    let Some((&first, body)) = data.split_first() else {
+        return;
+    };
+    let kind = KINDS[usize::from(first % 8)];
+    let coding = CODINGS[usize::from(first / 8) % 5];
+    let fields = format!(
+        "Content-Type: {kind}\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut pipeline = pipeline();
+    let mut calls = 0;
+    for (direction, head) in [
+        (Direction::Inbound, "POST /a/$batch HTTP/1.1\r\n"),
+        (Direction::Outbound, "HTTP/1.1 400 Bad\r\n"),
+    ] {
+        let text = [head.as_bytes(), fields.as_bytes(), body].concat();
+        let piece = Bytes {
+            conn: ConnId(1),
+            time_ns: 1,
+            direction,
+            offset: 0,
+            len: text.len() as u64,
+            bytes: &text,
+        };
+        pipeline.push(Input::Bytes(piece), &mut |output| {
+            if let Output::Call(call) = &output {
+                calls += 1;
+                assert!(
+                    call.operation
+                        .as_ref()
+                        .is_none_or(|name| name.len() < 16 << 10)
+                );
+                assert!(
+                    call.login
+                        .as_ref()
+                        .is_none_or(|login| login.chars().count() <= 128)
+                );
+                let code = call.body_error.as_ref().map(|error| error.code.len());
+                assert!(code.is_none_or(|len| len <= 64));
+            }
+            look(output);
+        });
+        assert!(pipeline.buffered_bytes() < MOST_KEPT);
+    }
+    assert_eq!(calls, 1);
+    finish(pipeline, 1);
 }
 
 /// A file of transcripts.

@@ -4,7 +4,7 @@ use super::library_thread::LibraryProbes;
 use super::print;
 use crate::capture::Libraries;
 use crate::cli::{Check, DoctorReport, Exit};
-use crate::kernel::{Kernel, KernelSettings, preflight};
+use crate::kernel::{CaptureFilters, Kernel, KernelSettings, preflight};
 
 /// A ring that holds nothing for long: the doctor looks at probes, not at traffic.
 const RING_BYTES: u32 = 256 << 10;
@@ -27,6 +27,7 @@ pub(super) fn run(json: bool) -> Exit {
     match Kernel::probe(&KernelSettings {
         ring_bytes: RING_BYTES,
         both_sides: false,
+        filters: CaptureFilters::default(),
     }) {
         Ok((kernel, _parts)) => {
             let mut probes = LibraryProbes::new(kernel, Libraries::default());

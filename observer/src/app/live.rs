@@ -108,6 +108,7 @@ impl Agent {
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
+            filters: settings.capture.filters.clone(),
         };
         let (kernel, parts) = Kernel::start(&kernel_settings, bound.as_ref())?;
         let listener = bound.map(Bound::listen).transpose()?;
@@ -139,7 +140,9 @@ impl Agent {
             back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
+            filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
+            shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
                 settings.identity.key_rotation,

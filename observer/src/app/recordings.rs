@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::back_half::BackHalf;
 use super::complain;
@@ -24,6 +25,7 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
             body_peek: settings.capture.body_peek,
             ..PipelineSettings::default()
         });
+        pipeline.show_query_values(Arc::clone(&settings.unsafe_capture.query_values));
         let mut written = Ok(());
         let replayed = replay_file(file, &mut pipeline, &mut |output| {
             if let Output::Call(call) = output

@@ -14,6 +14,7 @@ use super::log::MAX_RECORD;
 use super::record_head::{API_ACTIVITY, DETECTION_FINDING, RecordHead};
 use crate::call::{ApiCall, AuthOutcome, Protocol, Role};
 use crate::detect::{Finding, Severity};
+use crate::stream::TlsVersion;
 
 /// Version of the schema.
 pub(super) const SCHEMA_VERSION: &str = "1.8.0";
@@ -82,6 +83,7 @@ impl Ocsf {
             response_bytes,
             request_messages,
             response_messages,
+            websocket: _,
             client,
             server,
             process,
@@ -91,6 +93,7 @@ impl Ocsf {
             identities: _,
             body_error,
             tls,
+            hello,
             flags,
         } = call;
         let head = RecordHead {
@@ -147,6 +150,7 @@ impl Ocsf {
         self.text(
             ",\"http_request\":{\"version\":",
             match protocol {
+                Protocol::Http09 => "0.9",
                 Protocol::Http10 => "1.0",
                 Protocol::Http11 => "1.1",
                 Protocol::Http2 | Protocol::Grpc => "2",
@@ -202,7 +206,9 @@ impl Ocsf {
         }
         if let Some(tls) = tls {
             self.text(",\"tls\":{\"library\":", &tls.library);
-            self.optional(",\"version\":", tls.version.as_deref());
+            let chosen = hello.as_deref().and_then(|hello| hello.version);
+            let chosen = chosen.map(TlsVersion::as_str);
+            self.optional(",\"version\":", tls.version.as_deref().or(chosen));
             self.raw("}");
         }
         if !flags.is_empty() {

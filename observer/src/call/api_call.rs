@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{BodyError, Identity, OperationKind};
 use crate::discover::Process;
-use crate::stream::{ConnId, Tls};
+use crate::stream::{ConnId, Tls, TlsHello};
 
 /// Which end of the connection was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,8 @@ impl Role {
 /// The protocol that carried the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
+    /// HTTP/0.9, whose answers have no status (RFC 1945 §5).
+    Http09,
     /// HTTP/1.0 (RFC 1945).
     Http10,
     /// HTTP/1.1 (RFC 9112).
@@ -43,6 +45,7 @@ impl Protocol {
     /// The word used in JSON, metrics and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Http09 => "http/0.9",
             Self::Http10 => "http/1.0",
             Self::Http11 => "http/1.1",
             Self::Http2 => "h2",
@@ -188,6 +191,17 @@ impl AuthOutcome {
     }
 }
 
+/// What went over a WebSocket connection, besides messages and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketCall {
+    /// Frames that the client sent.
+    pub client_frames: u64,
+    /// Frames that the server sent.
+    pub server_frames: u64,
+    /// Code of the first close (RFC 6455 §7.4); `None` if it ended without one.
+    pub close_code: Option<u16>,
+}
+
 /// Authentication of one call: what was sent and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Auth {
@@ -256,6 +270,9 @@ pub struct ApiCall {
     pub client: Option<SocketAddr>,
     /// Who answered.
     pub server: Option<SocketAddr>,
+    /// What went over the WebSocket connection that the call opened: frames of its client and of
+    /// its server. Messages and bytes are counted above.
+    pub websocket: Option<Box<WebSocketCall>>,
     /// The process at the end observed.
     pub process: Option<Arc<Process>>,
     /// Credential and outcome.
@@ -268,6 +285,8 @@ pub struct ApiCall {
     pub body_error: Option<Box<BodyError>>,
     /// TLS library, if the call was taken from one.
     pub tls: Option<Arc<Tls>>,
+    /// What the hellos of its TLS connection said, if they were seen.
+    pub hello: Option<Arc<TlsHello>>,
     /// What was odd, sorted, each at most once.
     pub flags: Vec<Flag>,
 }

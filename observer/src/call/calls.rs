@@ -1,14 +1,18 @@
 //! Builds calls from messages.
 
+use std::sync::Arc;
+
 use super::body::Hint;
 use super::caller::{Caller, Callers, Fingerprints};
 use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Bodies, Duplicate, OpenCall};
+use super::secret;
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
+    WebSocketCall,
 };
 use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
 use crate::stream::{Conn, Direction};
@@ -37,6 +41,8 @@ pub struct Calls {
     unplaced: usize,
     local_pairs: LocalPairs,
     callers: Callers,
+    /// Keys of queries whose values are told.
+    shown_query_values: Arc<[Box<str>]>,
 }
 
 impl Calls {
@@ -50,12 +56,18 @@ impl Calls {
             unplaced: 0,
             local_pairs: LocalPairs::default(),
             callers: Callers::new(Fingerprints::of_this_run()),
+            shown_query_values: Arc::default(),
         }
     }
 
     /// Makes the fingerprints of credentials with these keys from now on.
     pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
         self.callers = Callers::new(fingerprints);
+    }
+
+    /// Tells the values of these keys of queries, unless they look like secrets.
+    pub fn show_query_values(&mut self, keys: Arc<[Box<str>]>) {
+        self.shown_query_values = keys;
     }
 
     /// Memory of calls under way, bytes.
@@ -113,6 +125,17 @@ impl Calls {
                 if let Some(open) = open.get(id) {
                     open.call.request_messages = requests;
                     open.call.response_messages = responses;
+                }
+            }
+            Message::WebSocket { id, client, server } => {
+                if let Some(open) = open.get(id) {
+                    open.call.request_messages = (!client.lost).then_some(client.messages);
+                    open.call.response_messages = (!server.lost).then_some(server.messages);
+                    open.call.websocket = Some(Box::new(WebSocketCall {
+                        client_frames: client.frames,
+                        server_frames: server.frames,
+                        close_code: client.close_code.or(server.close_code),
+                    }));
                 }
             }
             Message::ResponseEnd {
@@ -220,13 +243,14 @@ impl Calls {
         truncated += u64::from(cut);
         let asked_in = target.query;
         let query = target.query.map(|query| {
-            let (query, cut) = target::query(query);
+            let (query, cut) = target::query(query, &self.shown_query_values);
             truncated += u64::from(cut);
             query
         });
         self.counts.truncated += truncated;
         let protocol = match version {
             0 => Protocol::Http10,
+            9 => Protocol::Http09,
             1 => Protocol::Http11,
             _ if grpc => Protocol::Grpc,
             _ => Protocol::Http2,
@@ -263,6 +287,7 @@ impl Calls {
             response_messages: None,
             client: None,
             server: None,
+            websocket: None,
             process: None,
             auth: Auth {
                 scheme,
@@ -273,6 +298,7 @@ impl Calls {
             identities,
             body_error: None,
             tls: None,
+            hello: None,
             flags: Vec::new(),
         };
         let new = OpenCall {
@@ -390,6 +416,7 @@ impl Calls {
         let Conn {
             flow,
             tls,
+            hello,
             process,
             label,
             joined,
@@ -424,7 +451,9 @@ impl Calls {
             ),
             (
                 Flag::NoResponse,
-                call.status.is_none() && !response.has(Marks::UNKNOWN),
+                call.status.is_none()
+                    && !response.has(Marks::UNKNOWN)
+                    && !(ended && call.protocol == Protocol::Http09),
             ),
             (Flag::Gap, both(Marks::GAP)),
             (Flag::Joined, first_joined),
@@ -440,8 +469,14 @@ impl Calls {
                 call.flags.push(flag);
             }
         }
+        if let Some(error) = &mut call.body_error
+            && let std::borrow::Cow::Owned(code) = secret::redact_text(&error.code)
+        {
+            error.code = code.into();
+        }
         call.scheme = if tls.is_some() { "https" } else { "http" };
         call.tls.clone_from(tls);
+        call.hello.clone_from(hello);
         call.process.clone_from(process);
         call.conn_label.clone_from(label);
         self.counts.calls += 1;

@@ -2,9 +2,9 @@
 //!
 //! Enters: [`crate::protocol::Message`] and what is known of the connection. Leaves: one
 //! [`ApiCall`] for each request, once its response has ended or will not come. Never: a header
-//! value other than `Host` and the public names of callers, a query value; they are not kept even
-//! for the time of the call. Of a body its first part is kept until it ends, within bounds, and
-//! then only the names and codes in it.
+//! value other than `Host` and the public names of callers, a query value, user information; they
+//! are not kept even for the time of the call. Of a body its first part is kept until it ends,
+//! within bounds, and then only the names and codes in it.
 
 #![cfg_attr(
     not(test),
@@ -34,7 +34,7 @@ mod peeking;
 mod secret;
 mod target;
 
-pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role};
+pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role, WebSocketCall};
 pub use body_error::{BodyError, ErrorSource};
 pub use caller::{FingerprintKey, Fingerprints};
 pub use calls::{Calls, OPEN_LIMIT};

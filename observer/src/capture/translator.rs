@@ -7,6 +7,7 @@ use crate::discover::Process;
 use crate::kernel::RawEvent;
 use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment, TlsHello};
 
+use super::books::{Fates, ProcessBooks};
 use super::bounded::Bounded;
 use super::embryos::Embryos;
 use super::hello::Hellos;
@@ -16,6 +17,8 @@ use super::matching::ThreadMatch;
 /// TLS connections whose addresses are kept: about 100 bytes each, and more than a host of
 /// 10,000 connections needs.
 const MOST_SOCKETS: usize = 65_536;
+/// Connections whose process is remembered for the books.
+const MOST_OWNERS: usize = 65_536;
 /// TLS objects in use; the kernel half keeps as many.
 const MOST_STREAMS: usize = 65_536;
 /// TLS connections in the middle of their handshake: at most 16 KiB each, for milliseconds.
@@ -75,6 +78,9 @@ pub struct Translator {
     embryos: Embryos,
     /// The same for data in a SYN.
     fast_opened: Embryos,
+    /// Who moves the bytes of a socket, by cookie.
+    owners: Bounded<u64, Arc<Process>>,
+    books: ProcessBooks,
     counts: CaptureCounts,
 }
 
@@ -90,6 +96,8 @@ impl Translator {
             closing: VecDeque::new(),
             embryos: Embryos::of_handshakes(),
             fast_opened: Embryos::of_syns(),
+            owners: Bounded::new(MOST_OWNERS),
+            books: ProcessBooks::default(),
             counts: CaptureCounts::default(),
         }
     }
@@ -103,6 +111,11 @@ impl Translator {
             embryos_lost: self.embryos.lost() + self.fast_opened.lost(),
             ..self.counts
         }
+    }
+
+    /// What became of the payload of each process whose connections ended, by its name.
+    pub fn books(&self) -> impl Iterator<Item = (&Arc<str>, &Fates)> {
+        self.books.lines()
     }
 
     /// TLS connections and TLS objects kept now.
@@ -178,11 +191,24 @@ impl Translator {
                     out(Input::Segment(segment));
                 }
             }
-            RawEvent::Owner { cookie, body } => out(Input::Owner {
-                conn: ConnId(cookie),
-                process: named(process(body.tgid), &body.comm),
-            }),
-            RawEvent::Closed { cookie, time_ns } => self.closed(cookie, time_ns, out),
+            RawEvent::Owner { cookie, body } => {
+                let process = named(process(body.tgid), &body.comm);
+                self.owners.insert(cookie, Arc::clone(&process));
+                out(Input::Owner {
+                    conn: ConnId(cookie),
+                    process,
+                });
+            }
+            RawEvent::Closed {
+                cookie,
+                time_ns,
+                books,
+            } => {
+                let owner = self.owners.remove(&cookie);
+                let name = owner.as_ref().map(|process| process.name.as_str());
+                self.books.close(name, &books);
+                self.closed(cookie, time_ns, out);
+            }
             RawEvent::Plaintext {
                 cookie,
                 time_ns,

@@ -32,6 +32,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         response_bytes: 2_048,
         request_messages: None,
         response_messages: None,
+        websocket: None,
         client: Some(([192, 0, 2, 7], 40_000).into()),
         server: Some(([192, 0, 2, 1], 8080).into()),
         process: Some(Arc::new(Process {
@@ -50,6 +51,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        hello: None,
         flags: Vec::new(),
     }
 }

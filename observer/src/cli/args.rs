@@ -38,6 +38,7 @@ pub enum CommandArgs {
     Run(RunArgs),
     /// Show the API calls in recordings; needs no privileges
     #[command(after_help = "Examples:
+  observer replay calls.pcap.gz                        a capture file (pcap, pcapng), compressed or not
   observer replay calls.transcript                     a table and a summary
   observer replay --format jsonl a.transcript b.transcript | jq .route")]
     Replay(ReplayArgs),

@@ -132,7 +132,7 @@ fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<Given<'a>, String> {
         },
         DeValue::Float(_) => Given::Other("a number with a fraction"),
         DeValue::Datetime(_) => Given::Other("a date"),
-        DeValue::Array(_) => Given::Other("a list"),
+        DeValue::Array(items) => Given::List(items.iter().map(given).collect::<Result<_, _>>()?),
         DeValue::Table(_) => Given::Other("a section"),
     })
 }
@@ -190,6 +190,29 @@ mod tests {
     }
 
     #[test]
+    fn filters_are_lists_and_each_entry_is_checked() {
+        let text = "[capture]\nports = [80, 443]\nexclude_ports = 22\n\
+                    exclude_addresses = [\"10.0.0.0/8\", \"::1\"]\n\
+                    exclude_processes = [\"backup\"]\nexclude_cgroups = [\"/a.slice\"]\n";
+        let read = parse(Path::new("o.toml"), text).unwrap().capture.filters;
+        assert_eq!(read.ports, [80, 443]);
+        assert_eq!(read.exclude_ports, [22]);
+        assert_eq!(read.exclude_addresses.len(), 2);
+        assert_eq!(read.exclude_processes, ["backup"]);
+        assert_eq!(read.exclude_cgroups, ["/a.slice"]);
+        for (line, what) in [
+            ("ports = [0]", "1 to 65535"),
+            ("ports = [\"http\"]", "must be a whole number"),
+            ("exclude_addresses = [\"10.0.0.0/33\"]", "number up to 32"),
+            ("exclude_processes = [\"\"]", "is empty"),
+            ("exclude_processes = [[]]", "must be a string, not a list"),
+        ] {
+            let error = error(&format!("[capture]\n{line}\n"));
+            assert!(error.contains(what), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn a_file_changes_what_it_names_and_nothing_else() {
         let text = "format = \"jsonl\"\nmetrics = \"off\"\nduration = 20\n[capture]\nring_bytes = \"64MiB\"\n\
                     tls = false\n[detect]\nauth_failures = 0x20\nauth_window = \"5m\"\n";
@@ -237,7 +260,7 @@ mod tests {
         assert_eq!(
             error("[detekt]\n"),
             "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, and \
-             the sections capture, identity, detect, catalog, audit"
+             the sections capture, identity, detect, catalog, unsafe_capture, audit"
         );
         assert_eq!(
             error("capture = 1\n"),

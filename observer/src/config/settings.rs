@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::kernel::CaptureFilters;
 use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
@@ -32,7 +34,7 @@ impl Format {
 }
 
 /// What is captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// Bytes of all rings between the kernel half and the user half; a power of two.
     pub ring_bytes: u32,
@@ -40,6 +42,8 @@ pub struct Capture {
     pub both_sides: bool,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// What is left out.
+    pub filters: CaptureFilters,
     /// First bytes of a body that are read for an operation or an error; 0: none.
     pub body_peek: u32,
 }
@@ -50,6 +54,7 @@ impl Default for Capture {
             ring_bytes: 16 << 20,
             both_sides: false,
             tls: true,
+            filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,
         }
     }
@@ -68,6 +73,13 @@ impl Default for IdentitySettings {
             key_rotation: Duration::from_secs(90 * 86_400),
         }
     }
+}
+
+/// What is told beyond what is safe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnsafeCapture {
+    /// Keys of queries whose values are told.
+    pub query_values: Arc<[Box<str>]>,
 }
 
 /// All settings, valid.
@@ -89,6 +101,8 @@ pub struct Settings {
     pub detect: DetectSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// What is told beyond what is safe.
+    pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
     pub audit: AuditSettings,
 }
@@ -104,6 +118,7 @@ impl Default for Settings {
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
             catalog: CatalogLimits::default(),
+            unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
         }
     }

@@ -9,9 +9,14 @@ use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
 };
+use crate::kernel::Network;
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
+/// Ports of TCP.
+const PORTS: RangeInclusive<u64> = 1..=65_535;
+/// Entries of one filter; the kernel half has room for as many.
+const FILTER_ENTRIES: usize = observer_common::conn::FILTER_ENTRIES as usize;
 /// Above this a body is content, not a message that names an operation.
 const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
 /// One failure is no burst; each failure wanted costs memory for each client.
@@ -24,6 +29,9 @@ const KEY_ROTATION: RangeInclusive<Duration> =
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
+
+/// Each is compared with each key of each query.
+const MAX_NAMES: usize = 64;
 
 /// Below this every disk is busy with syncing; above it too much is at stake.
 const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
@@ -40,11 +48,12 @@ const AUDIT_MAX_AGE: RangeInclusive<Duration> =
 const AUDIT_MAX_BYTES: RangeInclusive<u64> = (128 << 20)..=(64 << 40);
 
 /// A value as it stands in a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Given<'a> {
     Bool(bool),
     Integer(u64),
     Text(&'a str),
+    List(Vec<Given<'a>>),
     /// Of a type that no setting has.
     Other(&'static str),
 }
@@ -174,6 +183,75 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
     Setting {
+        key: "capture.ports",
+        doc: &[
+            "If any are given: only connections with one of these ports, at either end.",
+            "What is left out by this and the settings below costs nothing but a look at the first",
+            "packet of a connection.",
+        ],
+        set: |settings, given| {
+            settings.capture.filters.ports = list(given, port)?;
+            Ok(())
+        },
+        show: |settings| show_list(settings.capture.filters.ports.iter().map(u16::to_string)),
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_ports",
+        doc: &["Leave out connections with one of these ports, at either end."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_ports = list(given, port)?;
+            Ok(())
+        },
+        show: |settings| {
+            let ports = &settings.capture.filters.exclude_ports;
+            show_list(ports.iter().map(u16::to_string))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_addresses",
+        doc: &["Leave out connections with an end in one of these networks: [\"10.0.0.0/8\"]."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_addresses = list(given, network)?;
+            Ok(())
+        },
+        show: |settings| {
+            let networks = &settings.capture.filters.exclude_addresses;
+            show_list(networks.iter().map(|it| toml_string(&it.to_string())))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_processes",
+        doc: &["Leave out processes of these names, as in /proc/PID/comm: [\"backup\"]."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_processes = list(given, name)?;
+            Ok(())
+        },
+        show: |settings| {
+            let names = &settings.capture.filters.exclude_processes;
+            show_list(names.iter().map(|it| toml_string(it)))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_cgroups",
+        doc: &[
+            "Leave out these control groups and those below them, by their paths under the root of",
+            "cgroup2, as they are at the start: [\"/system.slice/backup.service\"].",
+        ],
+        set: |settings, given| {
+            settings.capture.filters.exclude_cgroups = list(given, name)?;
+            Ok(())
+        },
+        show: |settings| {
+            let paths = &settings.capture.filters.exclude_cgroups;
+            show_list(paths.iter().map(|it| toml_string(it)))
+        },
+        example: "",
+    },
+    Setting {
         key: "capture.body_peek",
         doc: &[
             "First bytes of JSON, XML and form bodies that are read for the name of an operation, the",
@@ -250,6 +328,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
     Setting {
+        key: "unsafe_capture.query_values",
+        doc: &[
+            "Keys of queries whose values are told, such as \"page, limit\". What looks like a secret",
+            "is replaced all the same. Without this no value of a query is told.",
+        ],
+        set: |settings, given| {
+            settings.unsafe_capture.query_values = names(string(given)?)?.into();
+            Ok(())
+        },
+        show: |settings| {
+            Some(toml_string(
+                &settings.unsafe_capture.query_values.join(", "),
+            ))
+        },
+        example: "",
+    },
+    Setting {
         key: "audit.enabled",
         doc: &["Write the audit log, in the folder `audit` under `state_dir`. Flag: --audit."],
         set: |settings, given| {
@@ -318,6 +413,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
 ];
+
+/// Names between commas.
+fn names(text: &str) -> Result<Vec<Box<str>>, String> {
+    let names: Vec<Box<str>> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(Box::from)
+        .collect();
+    if names.len() > MAX_NAMES {
+        return Err(format!(
+            "has {} names: use at most {MAX_NAMES}",
+            names.len()
+        ));
+    }
+    Ok(names)
+}
 
 /// Section and name of a key; the section of a key outside any is empty.
 pub(super) fn split(key: &'static str) -> (&'static str, &'static str) {
@@ -403,11 +515,50 @@ fn count(given: Given<'_>, range: &RangeInclusive<u64>) -> Result<usize, String>
     usize::try_from(count).map_err(|_| "is too large for this machine".to_owned())
 }
 
+/// Each of a list, or a lone one without the brackets.
+fn list<T>(
+    given: Given<'_>,
+    one: impl Fn(Given<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let items = match given {
+        Given::List(items) => items,
+        lone => vec![lone],
+    };
+    if items.len() > FILTER_ENTRIES {
+        return Err(format!("has more than {FILTER_ENTRIES} entries"));
+    }
+    items.into_iter().map(one).collect()
+}
+
+fn port(given: Given<'_>) -> Result<u16, String> {
+    let port = in_range(integer(given)?, &PORTS, |n| n.to_string())?;
+    u16::try_from(port).map_err(|_| "is no port".to_owned())
+}
+
+fn network(given: Given<'_>) -> Result<Network, String> {
+    let text = string(given)?;
+    text.parse()
+        .map_err(|why| format!("{} {why}", quoted(text)))
+}
+
+fn name(given: Given<'_>) -> Result<String, String> {
+    match string(given)? {
+        "" => Err("is empty".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn show_list(items: impl Iterator<Item = String>) -> Option<String> {
+    let items: Vec<String> = items.collect();
+    Some(format!("[{}]", items.join(", ")))
+}
+
 fn kind(given: Given<'_>) -> &'static str {
     match given {
         Given::Bool(_) => "true or false",
         Given::Integer(_) => "a number",
         Given::Text(_) => "a string",
+        Given::List(_) => "a list",
         Given::Other(kind) => kind,
     }
 }

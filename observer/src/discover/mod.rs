@@ -20,4 +20,4 @@ pub use elf_image::{ElfError, ElfImage, Extent, Function};
 pub use maps::FileId;
 pub use process::Process;
 pub use processes::Processes;
-pub use tls_libraries::TlsLibraries;
+pub use tls_libraries::{TlsLibraries, examine_file};

@@ -172,6 +172,12 @@ impl TlsLibraries {
     }
 }
 
+/// Looks at one file, as the scan of a process that has it mapped does; the file may lie in every
+/// way. `base_name` is the last part of its path.
+pub fn examine_file(file: &File, base_name: &str, is_executable: bool) -> Option<Finding> {
+    examine(file, base_name, is_executable, || None)
+}
+
 fn examine(
     file: &File,
     base_name: &str,

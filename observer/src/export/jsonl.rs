@@ -8,6 +8,7 @@ use super::escape::push_json;
 use super::timestamp::push_rfc3339;
 use crate::call::{ApiCall, Claims, Identity};
 use crate::detect::Finding;
+use crate::stream::{TlsHello, TlsVersion};
 
 /// Writes one JSON object (RFC 8259) a line: calls with `"type":"call"`, findings with
 /// `"type":"finding"`. Keys come in a fixed order; what is not known is absent.
@@ -87,6 +88,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
         response_bytes,
         request_messages,
         response_messages,
+        websocket,
         client,
         server,
         process,
@@ -95,6 +97,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
         identities: _,
         body_error,
         tls,
+        hello,
         flags,
     } = call;
     out.push_str("{\"type\":\"call\",\"time\":\"");
@@ -139,6 +142,17 @@ fn push_call(out: &mut String, call: &ApiCall) {
     if let Some(messages) = response_messages {
         number(out, "response_messages", *messages);
     }
+    if let Some(websocket) = websocket.as_deref() {
+        let _ = write!(
+            out,
+            ",\"websocket\":{{\"client_frames\":{},\"server_frames\":{}",
+            websocket.client_frames, websocket.server_frames
+        );
+        if let Some(code) = websocket.close_code {
+            number(out, "close_code", u64::from(code));
+        }
+        out.push('}');
+    }
     address(out, "client", client.as_ref());
     address(out, "server", server.as_ref());
     if let Some(process) = process.as_deref() {
@@ -165,7 +179,16 @@ fn push_call(out: &mut String, call: &ApiCall) {
     if let Some(tls) = tls.as_deref() {
         out.push_str(",\"tls\":{\"library\":");
         push_json(out, &tls.library);
-        optional(out, "version", tls.version.as_deref());
+        let hello = hello.as_deref();
+        let chosen = hello.and_then(|hello| hello.version);
+        let chosen = chosen.map(TlsVersion::as_str);
+        optional(out, "version", tls.version.as_deref().or(chosen));
+        if let Some(cipher) = hello.and_then(|hello| hello.cipher) {
+            let _ = write!(out, ",\"cipher\":{cipher}");
+        }
+        let said = |text: fn(&TlsHello) -> Option<&str>| hello.and_then(text);
+        optional(out, "sni", said(|hello| hello.server_name.as_deref()));
+        optional(out, "alpn", said(|hello| hello.alpn.as_deref()));
         out.push('}');
     }
     list(out, "flags", flags.iter().map(|flag| flag.as_str()));
@@ -351,7 +374,7 @@ mod tests {
     };
     use crate::catalog::sample;
     use crate::detect::{Finding, RULES, Severity};
-    use crate::stream::Tls;
+    use crate::stream::{Tls, TlsHello, TlsVersion};
     use proptest::prelude::*;
     use std::sync::Arc;
     use std::time::Duration;
@@ -374,7 +397,14 @@ mod tests {
         call.auth.outcome = AuthOutcome::Success;
         call.tls = Some(Arc::new(Tls {
             library: "openssl 3.0.19".to_owned(),
-            version: Some("TLSv1.3".to_owned()),
+            version: None,
+        }));
+        call.hello = Some(Arc::new(TlsHello {
+            server_name: Some("shop.example".into()),
+            version: Some(TlsVersion::Tls13),
+            cipher: Some(4865),
+            alpn: Some("h2".into()),
+            ..TlsHello::default()
         }));
         call.flags = vec![Flag::Gap, Flag::Joined];
         assert_eq!(
@@ -388,7 +418,8 @@ mod tests {
              \"server\":{\"ip\":\"192.0.2.1\",\"port\":8080},\
              \"process\":{\"pid\":123,\"name\":\"nginx\",\"exe\":\"/usr/sbin/nginx\",\"unit\":\"nginx.service\"},\
              \"auth\":{\"scheme\":\"bearer\",\"outcome\":\"success\"},\
-             \"tls\":{\"library\":\"openssl 3.0.19\",\"version\":\"TLSv1.3\"},\
+             \"tls\":{\"library\":\"openssl 3.0.19\",\"version\":\"TLSv1.3\",\"cipher\":4865,\
+             \"sni\":\"shop.example\",\"alpn\":\"h2\"},\
              \"flags\":[\"gap\",\"joined\"]}\n"
         );
     }

@@ -11,6 +11,7 @@ use super::btf::KernelTypes;
 use super::cgroup::CgroupRoot;
 use super::control::Controls;
 use super::error::KernelError;
+use super::filters::CaptureFilters;
 use super::ledger::LedgerReader;
 use super::probes::{PROBES, settle, start};
 use super::ring::Ring;
@@ -27,12 +28,14 @@ const WAKE_DIVISOR: u64 = 8;
 const CROWDED: (u64, u64) = (3, 4);
 
 /// What the kernel half needs to know at load time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KernelSettings {
     /// Size of the ring, bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
     /// Deliver both ends of connections between two programs of this host.
     pub both_sides: bool,
+    /// What is left out.
+    pub filters: CaptureFilters,
 }
 
 /// Places in the kernel's structures that programs need; all ones where this kernel has none, and
@@ -124,6 +127,7 @@ impl Kernel {
         let KernelSettings {
             ring_bytes,
             both_sides,
+            ref filters,
         } = *settings;
         if OBJECT.is_empty() {
             return Err(KernelError::NoObject);
@@ -133,6 +137,7 @@ impl Kernel {
         let wake_bytes = u64::from(ring_bytes) / WAKE_DIVISOR;
         let crowded_bytes = u64::from(ring_bytes) * CROWDED.0 / CROWDED.1;
         let both_sides = u8::from(both_sides);
+        let filter_bits = filters.bits();
         let Offsets {
             socket_sk,
             sock_cookie,
@@ -143,6 +148,7 @@ impl Kernel {
             .override_global("OWN_TGID", &own_tgid, true)
             .override_global("WAKE_BYTES", &wake_bytes, true)
             .override_global("CROWDED_BYTES", &crowded_bytes, true)
+            .override_global("FILTERS", &filter_bits, true)
             .override_global("BOTH_SIDES", &both_sides, true)
             .override_global("SOCKET_SK", &socket_sk, true)
             .override_global("SOCK_COOKIE", &sock_cookie, true)
@@ -151,17 +157,21 @@ impl Kernel {
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
         let parts = Parts {
             ring: Ring::new(take("EVENTS")?)?,
-            ledger: LedgerReader::new(take("LEDGER")?)?,
+            ledger: LedgerReader::new(take("LEDGER")?, take("PROTOCOLS")?)?,
             controls: Controls::new(take("CONTROL")?, take("TLS_CONTROL")?)?,
         };
         let own = match take("CONNS")? {
             Map::SkStorage(data) => SkStorage::try_from(Map::SkStorage(data)).ok(),
             _ => None,
         };
+        let cgroup = CgroupRoot::find()?;
+        if filter_bits != 0 {
+            filters.tell(&mut ebpf, &cgroup.path)?;
+        }
         let kernel = Self {
             ebpf,
             probes: Vec::new(),
-            cgroup: CgroupRoot::find()?,
+            cgroup,
             own,
         };
         Ok((kernel, parts))

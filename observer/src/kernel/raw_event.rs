@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use observer_common::counter::ConnBooks;
 use observer_common::event::{
-    EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST,
-    FLAG_SYN, FLAG_TLS, INBOUND, KIND_CLOSED, KIND_OWNER, KIND_PLAINTEXT, KIND_SEGMENT,
-    KIND_TLS_FREED, KIND_TLS_IO, OUTBOUND, OwnerBody, PlaintextBody, SegmentBody, TlsFreedBody,
-    TlsIoBody, Tuple,
+    ClosedBody, EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FROM_START,
+    FLAG_PEER_LOCAL, FLAG_RST, FLAG_SYN, FLAG_TLS, INBOUND, KIND_CLOSED, KIND_OWNER,
+    KIND_PLAINTEXT, KIND_SEGMENT, KIND_TLS_FREED, KIND_TLS_IO, OUTBOUND, OwnerBody, PlaintextBody,
+    SegmentBody, TlsFreedBody, TlsIoBody, Tuple,
 };
 
 use crate::stream::{Direction, Flow};
@@ -59,6 +60,8 @@ pub enum RawEvent<'a> {
         cookie: u64,
         /// Monotonic nanoseconds.
         time_ns: u64,
+        /// What became of its payload.
+        books: ConnBooks,
     },
     /// Ciphertext moved outside a TLS library call.
     TlsIo {
@@ -143,6 +146,7 @@ impl Plain for EventHeader {}
 impl Plain for SegmentBody {}
 impl Plain for PlaintextBody {}
 impl Plain for OwnerBody {}
+impl Plain for ClosedBody {}
 impl Plain for TlsIoBody {}
 impl Plain for TlsFreedBody {}
 
@@ -207,7 +211,11 @@ impl<'a> RawEvent<'a> {
                 cookie,
                 body: read(record, body_at)?,
             },
-            KIND_CLOSED => Self::Closed { cookie, time_ns },
+            KIND_CLOSED => Self::Closed {
+                cookie,
+                time_ns,
+                books: read::<ClosedBody>(record, body_at)?.books,
+            },
             KIND_TLS_IO => Self::TlsIo {
                 cookie,
                 time_ns,

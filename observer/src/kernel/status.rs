@@ -58,6 +58,9 @@ pub struct SourceLedger {
     pub skipped: Count,
     /// Wanted but not delivered, by reason.
     pub lost: Vec<(&'static str, Count)>,
+    /// Among those lost to a full ring: what began with a request of HTTP/1. So the number of
+    /// requests is known where their content is not.
+    pub lost_requests: Count,
 }
 
 /// A TLS library in a process: attached or not, and why.

@@ -42,6 +42,25 @@ pub(super) fn has_bare_lf(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|cr| head.get(cr)) != Some(&b'\r'))
 }
 
+/// Adds the minor version that a request line lacks, as servers do that look at the major one
+/// alone.
+pub(super) fn complete_version(text: &mut Vec<u8>) {
+    let line = memchr_iter(b'\n', text).next();
+    let Some(line) = line.and_then(|end| text.get(..end)) else {
+        return;
+    };
+    let line = line.trim_ascii_end();
+    let end = line.len();
+    let minor: &[u8] = if line.ends_with(b" HTTP/1.") {
+        b"1"
+    } else if line.ends_with(b" HTTP/1") {
+        b".1"
+    } else {
+        return;
+    };
+    text.splice(end..end, minor.iter().copied());
+}
+
 /// Replaces the line ends of folded lines by blanks (RFC 9112 §5.2); the length stays.
 pub(super) fn unfold(head: &[u8]) -> Vec<u8> {
     let mut text = head.to_vec();

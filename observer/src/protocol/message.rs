@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{Marks, Verdict};
+use super::{Marks, Verdict, WebSocketSide};
 use crate::stream::Direction;
 
 /// The head of a request.
@@ -14,7 +14,7 @@ pub struct RequestHead<'a> {
     pub time_ns: u64,
     /// Which way it went.
     pub direction: Direction,
-    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2.
+    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2, 9 for HTTP/0.9.
     pub version: u8,
     /// Its content is that of gRPC over HTTP/2.
     pub grpc: bool,
@@ -98,6 +98,16 @@ pub enum Message<'a> {
         requests: Option<u64>,
         /// By the server, if known.
         responses: Option<u64>,
+    },
+    /// What went over the WebSocket connection that a request opened, before the end of its
+    /// response is told.
+    WebSocket {
+        /// Which request.
+        id: u64,
+        /// What its client sent.
+        client: WebSocketSide,
+        /// What its server sent.
+        server: WebSocketSide,
     },
     /// No response to a request will be told.
     Unanswered {

@@ -35,7 +35,10 @@ mod opening;
 mod pairing;
 mod reading;
 mod side;
+mod socks;
+mod upgraded;
 mod verdict;
+mod websocket;
 
 pub use content::{Coding, Content, ContentKind};
 pub use counts::ProtocolCounts;
@@ -46,3 +49,4 @@ pub use message::{Message, RequestHead, ResponseHead};
 pub use pairing::MAX_IN_FLIGHT;
 pub use reading::{SKIP_AT_LEAST, SKIP_AT_MOST};
 pub use verdict::Verdict;
+pub use websocket::WebSocketSide;

@@ -25,6 +25,8 @@ const SMALL: usize = 4;
 pub(super) enum Kind {
     Head,
     Connect,
+    /// HTTP/0.9, whose answers have no head.
+    Simple,
     Other,
 }
 
@@ -81,6 +83,18 @@ impl Pairing {
     /// A request that was seen may be waiting.
     pub(super) fn waiting(&self) -> bool {
         self.known > 0
+    }
+
+    /// The next response answers a request of HTTP/0.9.
+    pub(super) fn expects_simple(&self) -> bool {
+        let front = self.queue.front();
+        let simple = matches!(front, Some(Entry::Known(request)) if request.kind == Kind::Simple);
+        simple && !self.responses_lost
+    }
+
+    /// Number of the next request.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
     }
 
     /// Counting alone does not tell which request the next response answers.

@@ -5,6 +5,7 @@ use super::http::ProtocolShared;
 use super::opening::{Opening, opening};
 use super::pairing::Pairing;
 use super::side::{Side, State};
+use super::upgraded::Upgrade;
 use super::{Marks, Message};
 use crate::stream::{Direction, add};
 
@@ -14,6 +15,9 @@ pub const SKIP_AT_LEAST: u64 = 64 << 10;
 
 /// Most that is asked to be left out at once: half of what sequence numbers can tell apart.
 pub const SKIP_AT_MOST: u64 = 1 << 30;
+
+/// Shortest head there is: `A / HTTP/1.0` and two line ends.
+const SHORTEST_HEAD: u64 = 14;
 
 /// What a direction carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub(super) struct Reader<'a, F> {
     pub heads: bool,
     /// The connection left HTTP.
     pub left_http: bool,
+    /// What it speaks instead, if that can be read.
+    pub upgrade: Option<Upgrade>,
+    /// Bytes at the end that are not HTTP/1.
+    pub rest: usize,
     /// What was taken for a head does not even begin like one.
     pub invalid: bool,
 }
@@ -47,7 +55,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     pub(super) fn data(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left_http {
-                add(&mut self.shared.counts.tunnel_bytes, bytes.len() as u64);
+                self.rest = bytes.len();
                 return;
             }
             let taken = match self.side.state {
@@ -83,7 +91,8 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                     self.finish();
                 }
                 if len > left {
-                    self.boundary_lost(true);
+                    // A few bytes need not be of a message: stray line ends are common.
+                    self.boundary_lost(len - left >= SHORTEST_HEAD);
                 }
             }
             State::Close => {

@@ -50,6 +50,8 @@ pub(super) struct Side {
     /// Bytes passed over before anything was recognised.
     pub unrecognised: u64,
     pub ended: bool,
+    /// The opening of SOCKS was passed over.
+    pub socks: bool,
 }
 
 /// Why a head was not kept.

@@ -1,6 +1,6 @@
 //! Reads recorded traffic and feeds it to the pipeline. No privileges, no clock.
 //!
-//! Enters: files of transcripts. Leaves: what the pipeline makes of them, the same on every run.
+//! Enters: files of transcripts, pcap and pcapng, compressed with gzip or not. Leaves: what the pipeline makes of them, the same on every run.
 //! Never: a file held in memory as a whole, or its content in an error.
 
 #![cfg_attr(
@@ -15,11 +15,18 @@
     )
 )]
 
+mod capture_file;
+#[cfg(test)]
+mod capture_tests;
 mod error;
+mod flows;
+mod fragments;
 mod line;
+mod network;
+mod packets;
 #[cfg(test)]
 mod tests;
 mod transcript;
 
-pub use error::{ReplayError, Wrong};
+pub use error::{CaptureWrong, ReplayError, Wrong};
 pub use transcript::{MAX_LINE, Replayed, replay, replay_file};

@@ -16,6 +16,7 @@ use super::exposition::{Exposition, to_text};
 use super::process::ProcessCollector;
 use super::recorder::Recorder;
 use super::snapshot::Snapshot;
+use crate::capture::Fates;
 use crate::detect::RULES;
 use crate::kernel::{ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
@@ -195,6 +196,17 @@ impl Metrics {
     /// Repeats which processes have a TLS library, attached or not.
     pub fn set_tls(&self, attachments: &[TlsAttachment]) {
         self.snapshot.lock().set_tls(attachments);
+    }
+
+    /// Repeats what became of the payload of each process.
+    pub fn set_processes<'a>(&self, lines: impl Iterator<Item = (&'a Arc<str>, &'a Fates)>) {
+        let lines = lines.map(|(name, fates)| (Arc::clone(name), *fates));
+        self.snapshot.lock().processes = lines.collect();
+    }
+
+    /// Repeats how many connections were found to speak something else, by what it is.
+    pub fn set_protocols(&self, protocols: &[(&'static str, u64)]) {
+        self.snapshot.lock().protocols = protocols.to_vec();
     }
 
     /// Repeats the counters of one stage: oddities and drops, by name, since the start.
