@@ -5,8 +5,10 @@
 pub const SOURCE_PACKETS: u32 = 0;
 /// Index of the TLS libraries' row in the ledger map.
 pub const SOURCE_TLS: u32 = 1;
+/// Index of the socket functions' row in the ledger map.
+pub const SOURCE_FUNCTIONS: u32 = 2;
 /// Rows of the ledger map.
-pub const SOURCES: u32 = 2;
+pub const SOURCES: u32 = 3;
 
 /// Calls (segments, library calls) and payload bytes.
 #[repr(C)]
@@ -56,6 +58,8 @@ pub struct LedgerRow {
     pub ring_full: Tally,
     /// Payload that could not be read.
     pub unreadable: Tally,
+    /// Moved without passing the memory of a program (sendfile, splice), so not to be read there.
+    pub no_memory: Tally,
     /// Part of one call beyond the largest number of events a call may take.
     pub too_large: Tally,
     /// Among `ring_full`: what began with a request of HTTP/1.

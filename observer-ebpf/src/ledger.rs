@@ -88,7 +88,7 @@ pub fn settle(
             return;
         }
         Err(Unsent::Full) => unsafe { &raw mut (*row).ring_full },
-        Err(Unsent::Unreadable) => unsafe { &raw mut (*row).unreadable },
+        Err(Unsent::Unreadable | Unsent::TooMany) => unsafe { &raw mut (*row).unreadable },
     };
     add(tally, u64::from(moved));
 }

@@ -11,6 +11,7 @@ use aya_ebpf::{
 use observer_common::{
     conn::{ConnState, Control, FILTER_ENTRIES, FilterAddress, Mover, PROTOCOLS as PROTOCOL_COUNT},
     counter::{LedgerRow, SOURCES},
+    socket::SocketStream,
     tls::{TlsCall, TlsControl, TlsKey, TlsStream},
 };
 
@@ -69,6 +70,15 @@ pub static SERVED: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16_384, 0)
 /// socket-local storage. Written and read by the functions of such kernels.
 #[map]
 pub static MOVERS: LruHashMap<u64, Mover> = LruHashMap::with_max_entries(65_536, 0);
+
+/// Sockets whose bytes are taken at socket functions, by address. Written and read by those; an
+/// entry goes when its socket closes, and the least used make room.
+#[map]
+pub static SOCKETS: LruHashMap<u64, SocketStream> = LruHashMap::with_max_entries(32_768, 0);
+
+/// A zeroed value to insert from. Written by nobody.
+#[map]
+pub static SOCKET_NEW: Array<SocketStream> = Array::with_max_entries(1, 0);
 
 /// Threads inside a TLS library call. Written at its entry, removed at its return; sockets read it.
 #[map]

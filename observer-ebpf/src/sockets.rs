@@ -33,7 +33,7 @@ const TCP_LISTEN: i32 = 10;
 
 /// TLS operations reported for one socket outside TLS library calls. Binding needs one or two
 /// after the handshake; the bound keeps a program with an unknown TLS library from flooding.
-const MAX_TLS_IO: u32 = 64;
+pub const MAX_TLS_IO: u32 = 64;
 
 /// `TP_PROTO(struct sock *sk, int ret, int flags)`
 #[btf_tracepoint(function = "sock_send_length")]

@@ -60,6 +60,7 @@ pub(super) fn run(command: &AuditCommandArgs) -> Exit {
         } => return verify_log(dir, vkey.as_deref(), anchor, *json),
         AuditCommandArgs::Prove { index, dir } => prove(dir, *index),
         AuditCommandArgs::CheckProof { file, vkey } => return check_proof(file, vkey),
+        AuditCommandArgs::Export(args) => return super::query::export(args),
         AuditCommandArgs::Checkpoint { dir } => last_checkpoint(dir),
     };
     match done {

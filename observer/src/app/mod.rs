@@ -4,6 +4,7 @@
 //! and attaches probes; `output` writes lines; `audit` writes the audit log; the main thread serves metrics and waits for
 //! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
 
+mod alerts;
 mod audit;
 mod back_half;
 mod capture_thread;
@@ -12,8 +13,10 @@ mod host_key;
 mod library_thread;
 mod live;
 mod output;
+mod query;
 mod recordings;
 mod routes;
+mod running_agent;
 
 use std::io::{self, Write as _};
 
@@ -25,8 +28,10 @@ pub fn run(command: Command) -> Exit {
     match command {
         Command::Run(settings) => live::run(&settings),
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
-        Command::Doctor { json } => doctor::run(json),
+        Command::Doctor { json, metrics } => doctor::run(json, metrics),
         Command::Routes => routes::run(),
+        Command::Query(args) => query::query(&args),
+        Command::Alerts { dir, json } => alerts::run(&dir, json),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

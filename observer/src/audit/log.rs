@@ -16,6 +16,7 @@ use super::opening::{self, Opened};
 use super::own_event::OwnEvent;
 use super::proof::epoch_path;
 use super::record_head::RecordHead;
+use super::search;
 use super::segment;
 use super::settings::AuditSettings;
 use super::tiles::{self, TileWriter};
@@ -297,8 +298,9 @@ impl Log {
         self.append_own(&OwnEvent::Retention { first: *first }, now_ms)?;
         self.seal(now_ms)?;
         self.tiles.write()?;
-        for (_, path) in segments.iter().take(remove) {
+        for (first, path) in segments.iter().take(remove) {
             fs::remove_file(path).map_err(AuditError::io("remove", path))?;
+            search::remove_index(&self.dir, *first);
         }
         tiles::prune(&self.dir, *first);
         Ok(())

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,6 +13,7 @@ use super::error::AuditError;
 use super::log::Log;
 use super::ocsf::Ocsf;
 use super::own_event::OwnEvent;
+use super::search::Indexer;
 use super::settings::AuditSettings;
 use crate::call::ApiCall;
 use crate::detect::Finding;
@@ -24,6 +25,8 @@ const MOST_BATCHES: usize = 256;
 const BATCH: usize = 256;
 /// After a write failed, how long until the next try: a full disk does not empty in less.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often new records are indexed, if there are enough of them.
+const INDEX_EVERY: Duration = Duration::from_secs(2);
 
 enum Item {
     Call(Box<ApiCall>),
@@ -141,13 +144,18 @@ impl Drop for AuditSink {
 #[derive(Debug)]
 pub struct AuditThread {
     thread: JoinHandle<()>,
+    /// Keeps the index of searches up to date.
+    index: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
 }
 
 impl AuditThread {
     /// Waits until everything is written and signed; the sink must have been dropped.
     pub fn finish(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("the thread of the audit log panicked; please report this as a bug");
+        self.stop.store(true, Ordering::Release);
+        self.index.thread().unpark();
+        if self.thread.join().is_err() | self.index.join().is_err() {
+            tracing::error!("a thread of the audit log panicked; please report this as a bug");
         }
     }
 }
@@ -220,12 +228,38 @@ pub fn start(
     let thread = thread::Builder::new()
         .name("audit".to_owned())
         .spawn(move || writer.run(&items))?;
+    let stop = Arc::<AtomicBool>::default();
+    let (told, mut indexer) = (Arc::clone(&stop), Indexer::new(&dir));
+    let index = thread::Builder::new()
+        .name("audit-index".to_owned())
+        .spawn(move || keep_index(&mut indexer, &told))?;
     let sink = AuditSink {
         gathered: Vec::with_capacity(BATCH),
         queue,
         shared,
     };
-    Ok((sink, AuditThread { thread }))
+    Ok((
+        sink,
+        AuditThread {
+            thread,
+            index,
+            stop,
+        },
+    ))
+}
+
+/// Indexes what is new until told to stop. A search reads what is not indexed, so that nothing
+/// waits for this.
+fn keep_index(indexer: &mut Indexer, stop: &AtomicBool) {
+    let mut told = false;
+    while !stop.load(Ordering::Acquire) {
+        if let Err(error) = indexer.extend(&mut || stop.load(Ordering::Acquire))
+            && !std::mem::replace(&mut told, true)
+        {
+            tracing::warn!(%error, "the audit log is not indexed; searches take longer");
+        }
+        thread::park_timeout(INDEX_EVERY);
+    }
 }
 
 struct Writer {

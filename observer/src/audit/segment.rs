@@ -148,6 +148,15 @@ impl SegmentReader {
         self.offset
     }
 
+    /// Goes on at `offset`, where a frame starts.
+    pub(super) fn skip_to(&mut self, offset: u64) -> Result<(), AuditError> {
+        self.file
+            .seek(SeekFrom::Start(offset))
+            .map_err(AuditError::io("read", &self.path))?;
+        self.offset = offset;
+        Ok(())
+    }
+
     /// Reads the next frame. `wanted` tells from the header whether the payload is; if it is not,
     /// it is stepped over unread and unverified, and comes back empty.
     pub(super) fn next(

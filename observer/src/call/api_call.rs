@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{BodyError, Identity, OperationKind};
+use super::{BodyError, Identity, OperationKind, Signs};
 use crate::discover::Process;
 use crate::stream::{ConnId, Tls, TlsHello};
 
@@ -39,6 +39,10 @@ pub enum Protocol {
     Http2,
     /// gRPC over HTTP/2.
     Grpc,
+    /// gRPC-Web, over any version of HTTP.
+    GrpcWeb,
+    /// Connect, over any version of HTTP.
+    Connect,
 }
 
 impl Protocol {
@@ -50,6 +54,8 @@ impl Protocol {
             Self::Http11 => "http/1.1",
             Self::Http2 => "h2",
             Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+            Self::Connect => "connect",
         }
     }
 }
@@ -164,12 +170,18 @@ pub enum AuthOutcome {
     Success,
     /// No credential was sent and one was asked for: not a failure.
     Challenge,
-    /// A credential was sent and refused (401, 407).
+    /// A credential was sent and refused.
     Failed,
-    /// The caller may not do this (403).
+    /// The credential was good once: its time is over. No attack by itself.
+    Expired,
+    /// The caller is known and may not do this (403).
     Denied,
     /// Too many calls (429).
     Throttled,
+    /// The account or what was asked for is locked (423).
+    Locked,
+    /// No credential was sent where one is needed, and the answer names no way to send one.
+    Missing,
     /// No credential was sent and none was asked for.
     None,
     /// The answer says nothing about the credential (an error of another kind, or no answer).
@@ -183,8 +195,11 @@ impl AuthOutcome {
             Self::Success => "success",
             Self::Challenge => "challenge",
             Self::Failed => "failed",
+            Self::Expired => "expired",
             Self::Denied => "denied",
             Self::Throttled => "throttled",
+            Self::Locked => "locked",
+            Self::Missing => "missing",
             Self::None => "none",
             Self::Unknown => "unknown",
         }
@@ -254,8 +269,11 @@ pub struct ApiCall {
     pub login: Option<Box<str>>,
     /// Status of the final response.
     pub status: Option<u16>,
-    /// `grpc-status`, from the trailers or from a response that has nothing else.
+    /// `grpc-status`, from the trailers or from a response that has nothing else; of Connect the
+    /// number of its code.
     pub grpc_status: Option<u32>,
+    /// `grpc-message`, at most 128 characters, without whatever may be a name or a secret.
+    pub grpc_message: Option<Box<str>>,
     /// First request byte to last response byte, nanoseconds.
     pub duration_ns: Option<u64>,
     /// Body bytes of the request after transfer decoding.
@@ -287,6 +305,8 @@ pub struct ApiCall {
     pub tls: Option<Arc<Tls>>,
     /// What the hellos of its TLS connection said, if they were seen.
     pub hello: Option<Arc<TlsHello>>,
+    /// What is telling about request and answer, apart from what was odd.
+    pub signs: Signs,
     /// What was odd, sorted, each at most once.
     pub flags: Vec<Flag>,
 }

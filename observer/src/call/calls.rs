@@ -12,9 +12,9 @@ use super::secret;
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
-    WebSocketCall,
+    WebSocketCall, answer, request_signs,
 };
-use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
+use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead, Rpc};
 use crate::stream::{Conn, Direction};
 
 /// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
@@ -108,6 +108,7 @@ impl Calls {
                     self.answered(open, &head);
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
+                    open.call.signs |= answer::signs(fields);
                     grpc::answered(&mut open.call, fields);
                     open.response.add(marks);
                 }
@@ -123,8 +124,9 @@ impl Calls {
                 responses,
             } => {
                 if let Some(open) = open.get(id) {
-                    open.call.request_messages = requests;
-                    open.call.response_messages = responses;
+                    let call = &mut open.call;
+                    call.request_messages = requests.or(call.request_messages);
+                    call.response_messages = responses.or(call.response_messages);
                 }
             }
             Message::WebSocket { id, client, server } => {
@@ -212,13 +214,20 @@ impl Calls {
             time_ns,
             direction,
             version,
-            grpc,
+            rpc,
             method,
             target,
             authority,
             fields,
             marks,
         } = *head;
+        let field = |name: &str| {
+            let found = fields
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case(name));
+            found.map(|field| field.value)
+        };
+        let signs = request_signs(method, target, field("user-agent"), field("referer"));
         let target = Target::of(method, target);
         let Caller {
             host,
@@ -252,11 +261,16 @@ impl Calls {
             0 => Protocol::Http10,
             9 => Protocol::Http09,
             1 => Protocol::Http11,
-            _ if grpc => Protocol::Grpc,
+            _ if rpc == Some(Rpc::Grpc) => Protocol::Grpc,
             _ => Protocol::Http2,
         };
+        let protocol = match rpc {
+            Some(Rpc::Web | Rpc::WebText) => Protocol::GrpcWeb,
+            Some(Rpc::ConnectStream | Rpc::ConnectUnary) => Protocol::Connect,
+            _ => protocol,
+        };
         let operation = match protocol {
-            Protocol::Grpc => grpc::operation(&path),
+            Protocol::Grpc | Protocol::GrpcWeb | Protocol::Connect => grpc::operation(&path),
             _ => None,
         };
         let operation_kind = operation.is_some().then_some(OperationKind::Grpc);
@@ -280,6 +294,7 @@ impl Calls {
             login: None,
             status: None,
             grpc_status: None,
+            grpc_message: None,
             duration_ns: None,
             request_bytes: 0,
             response_bytes: 0,
@@ -299,6 +314,7 @@ impl Calls {
             body_error: None,
             tls: None,
             hello: None,
+            signs,
             flags: Vec::new(),
         };
         let new = OpenCall {

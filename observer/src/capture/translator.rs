@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use observer_common::socket::{SOCKET_KTLS, SOCKET_TCP};
+use observer_common::tls::LIBRARY_KERNEL;
+
 use crate::discover::Process;
 use crate::kernel::RawEvent;
 use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment, TlsHello};
@@ -190,6 +193,52 @@ impl Translator {
                     self.embryos.release(&segment, out);
                     out(Input::Segment(segment));
                 }
+            }
+            RawEvent::Bytes {
+                stream,
+                time_ns,
+                direction,
+                flags,
+                socket,
+                offset,
+                moved,
+                flow,
+                payload,
+            } => {
+                let conn = ConnId(stream);
+                if let (SOCKET_TCP, Some(flow)) = (socket, flow) {
+                    // A sequence number is the low half.
+                    let seq = (offset & u64::from(u32::MAX)) as u32;
+                    let segment = RawEvent::Segment {
+                        cookie: stream,
+                        time_ns,
+                        direction,
+                        flags,
+                        seq,
+                        moved,
+                        flow,
+                        payload,
+                    };
+                    self.push(&segment, process, out);
+                    return;
+                }
+                if flags.first() {
+                    if socket == SOCKET_KTLS {
+                        let tls = self.libraries.get(LIBRARY_KERNEL);
+                        out(Input::Tls { conn, tls });
+                    }
+                    if let Some(flow) = flow {
+                        out(Input::Peer { conn, flow });
+                    }
+                }
+                out(Input::Bytes(Bytes {
+                    conn,
+                    time_ns,
+                    direction,
+                    offset,
+                    len: u64::from(moved),
+                    bytes: payload,
+                }));
             }
             RawEvent::Owner { cookie, body } => {
                 let process = named(process(body.tgid), &body.comm);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::call::{ApiCall, Auth, AuthOutcome, AuthScheme, Protocol, Role};
+use crate::call::{ApiCall, Auth, AuthOutcome, AuthScheme, Protocol, Role, Signs};
 use crate::discover::Process;
 use crate::stream::ConnId;
 
@@ -27,6 +27,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         login: None,
         status,
         grpc_status: None,
+        grpc_message: None,
         duration_ns: status.map(|_| 1_500_000),
         request_bytes: 10,
         response_bytes: 2_048,
@@ -52,6 +53,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         body_error: None,
         tls: None,
         hello: None,
+        signs: Signs::NONE,
         flags: Vec::new(),
     }
 }

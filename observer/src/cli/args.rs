@@ -1,11 +1,13 @@
 //! Arguments as they are typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::query_args::{ExportArgs, QueryArgs};
 use crate::config::{Format, MetricsAddress, parse_duration, parse_metrics};
 
 /// Sees the HTTP and HTTPS API calls of running programs, with no change to them.
@@ -40,7 +42,9 @@ pub enum CommandArgs {
     #[command(after_help = "Examples:
   observer replay calls.pcap.gz                        a capture file (pcap, pcapng), compressed or not
   observer replay calls.transcript                     a table and a summary
-  observer replay --format jsonl a.transcript b.transcript | jq .route")]
+  observer replay --format jsonl a.transcript b.transcript | jq .route
+  observer replay /var/log/nginx/access.log            an access log: endpoints, usage, findings
+  observer replay --format jsonl access.log | grep finding")]
     Replay(ReplayArgs),
     /// Tell what works on this host and what does not, and why
     #[command(after_help = "Examples:
@@ -61,6 +65,26 @@ path that was never served.\n\nExamples:
   observer check-config /etc/observer.toml
   observer check-config                                the defaults")]
     CheckConfig(CheckConfigArgs),
+    /// Search the audit log
+    #[command(
+        after_help = "A filter is comparisons joined by `and`, `or`, `not` and parentheses:
+  status>=400    method in (PUT, DELETE)    client in 10.0.0.0/8    path ~ \"/admin/*\"
+  duration > 250ms    has identity    since 2h    until 2026-11-22T10:20
+Fields: type (call, login, finding, agent) status grpc_status method host path query route service
+operation protocol scheme role client server process pid exe container unit identity identity_kind
+auth auth_scheme error tls flag rule event severity duration request_bytes response_bytes
+
+Examples:
+  observer query 'status>=400 and route=\"/login\" and client in 10.0.0.0/8 since 2h'
+  observer query 'auth=failed since 1d' --by client
+  observer query 'type=finding since 7d' --format jsonl | jq .message"
+    )]
+    Query(QueryArgs),
+    /// List the alerts that are open
+    #[command(after_help = "Examples:
+  observer alerts                                      of the agent that runs as a service
+  observer alerts /tmp/state --json | jq .message      of one with another state folder")]
+    Alerts(AlertsArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
   observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
@@ -152,6 +176,11 @@ Exit code 0 if the log is good, 1 if not.")]
         #[arg(long, value_name = "KEY")]
         vkey: String,
     },
+    /// Print the records in a form that other systems read
+    #[command(after_help = "Examples:
+  observer audit export --since 24h > day.ocsf.jsonl
+  observer audit export --since 2026-11-01 --format csv --filter 'status>=400' > failed.csv")]
+    Export(ExportArgs),
     /// Print the last checkpoint, to be kept elsewhere
     #[command(after_help = "Examples:
   observer audit checkpoint /var/lib/observer/audit | ssh backup tee -a checkpoints")]
@@ -176,12 +205,26 @@ pub struct ReplayArgs {
     pub format: Option<Format>,
 }
 
+/// Arguments of `alerts`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AlertsArgs {
+    /// State folder of the agent [default: /var/lib/observer]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `doctor`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct DoctorArgs {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Where the metrics of the agent are that may run here: its books are shown
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub metrics: SocketAddr,
 }
 
 /// Arguments of `check-config`.

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::settings::Settings;
-use super::table::{Given, SETTINGS, split};
+use super::table::{Given, all_settings, split};
 use super::values::quoted;
 
 /// A settings file is a few hundred bytes; this keeps a mistaken path from filling the memory.
@@ -102,11 +102,9 @@ fn section(
         } else {
             format!("{section_name}.{name}")
         };
-        let known = SETTINGS.iter().find(|setting| setting.key == full);
+        let known = all_settings().find(|setting| setting.key == full);
         let is_section = section_name.is_empty()
-            && SETTINGS
-                .iter()
-                .any(|setting| split(setting.key) == (name, split(setting.key).1));
+            && all_settings().any(|setting| split(setting.key) == (name, split(setting.key).1));
         if let Some(setting) = known {
             if let Err(what) = given(value).and_then(|given| (setting.set)(settings, given)) {
                 problems.push((key.span(), format!("{full}: {what}")));
@@ -141,7 +139,7 @@ fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<Given<'a>, String> {
 /// keys of this section.
 fn unknown(section: &str, name: &str, full: &str) -> String {
     let full = quoted(full);
-    let elsewhere = SETTINGS.iter().find(|setting| split(setting.key).1 == name);
+    let elsewhere = all_settings().find(|setting| split(setting.key).1 == name);
     if let Some(setting) = elsewhere {
         let (section, name) = split(setting.key);
         let place = if section.is_empty() {
@@ -152,15 +150,14 @@ fn unknown(section: &str, name: &str, full: &str) -> String {
         return format!("unknown key {full}: {name} stands {place}");
     }
     let keys = |wanted: &str| -> Vec<&str> {
-        SETTINGS
-            .iter()
+        all_settings()
             .map(|s| split(s.key))
             .filter(|(s, _)| *s == wanted)
             .map(|(_, n)| n)
             .collect()
     };
     if section.is_empty() {
-        let mut sections: Vec<&str> = SETTINGS.iter().map(|s| split(s.key).0).collect();
+        let mut sections: Vec<&str> = all_settings().map(|s| split(s.key).0).collect();
         sections.dedup();
         sections.retain(|section| !section.is_empty());
         format!(
@@ -247,7 +244,8 @@ mod tests {
         );
         assert_eq!(
             error("[detect]\nauth_failure = 5\n"),
-            "o.toml:2: unknown key \"detect.auth_failure\": section [detect] has auth_failures, auth_window"
+            "o.toml:2: unknown key \"detect.auth_failure\": section [detect] has auth_failures, auth_window, distinct_username_count, \
+                 login_failure_ratio, slow_failures, distinct_paths, distinct_objects, spike_factor"
         );
         assert_eq!(
             error("[capture]\nformat = \"table\"\n"),
@@ -260,7 +258,7 @@ mod tests {
         assert_eq!(
             error("[detekt]\n"),
             "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, and \
-             the sections capture, identity, detect, catalog, unsafe_capture, audit"
+             the sections capture, identity, catalog, unsafe_capture, audit, detect, alert"
         );
         assert_eq!(
             error("capture = 1\n"),
@@ -328,9 +326,15 @@ mod tests {
             read,
             Settings {
                 duration: Some(Duration::from_secs(3600)),
+                // Set by their examples: where alerts go is up to who has somewhere to send them.
+                alert: read.alert.clone(),
                 ..Settings::default()
             }
         );
+        let alert = &read.alert;
+        assert!(alert.alertmanager.is_some() && alert.webhook.is_some() && alert.slack.is_some());
+        assert!(alert.syslog.is_some() && alert.webhook_secret_file.is_some());
+        assert_eq!(alert.cooldown, Settings::default().alert.cooldown);
     }
 
     proptest! {

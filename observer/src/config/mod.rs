@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod findings_table;
 mod settings;
 mod table;
 mod values;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
-use crate::kernel::CaptureFilters;
+use crate::kernel::{CaptureFilters, SocketCapture};
 use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
@@ -40,6 +41,8 @@ pub struct Capture {
     pub ring_bytes: u32,
     /// Connections with both ends on this host are captured at both, not only at the server's.
     pub both_sides: bool,
+    /// Where the bytes of sockets are taken.
+    pub sockets: SocketCapture,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
     /// What is left out.
@@ -53,6 +56,7 @@ impl Default for Capture {
         Self {
             ring_bytes: 16 << 20,
             both_sides: false,
+            sockets: SocketCapture::Auto,
             tls: true,
             filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,
@@ -99,6 +103,8 @@ pub struct Settings {
     pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
+    /// Who is told of findings.
+    pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
     /// What is told beyond what is safe.
@@ -117,6 +123,7 @@ impl Default for Settings {
             capture: Capture::default(),
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
+            alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),

@@ -5,11 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::findings_table::FINDINGS;
 use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
 };
-use crate::kernel::Network;
+use crate::kernel::{Network, SocketCapture};
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
@@ -19,10 +20,6 @@ const PORTS: RangeInclusive<u64> = 1..=65_535;
 const FILTER_ENTRIES: usize = observer_common::conn::FILTER_ENTRIES as usize;
 /// Above this a body is content, not a message that names an operation.
 const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
-/// One failure is no burst; each failure wanted costs memory for each client.
-const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
-/// A window of hours would hold the failures of a whole day's typing errors.
-const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
 const KEY_ROTATION: RangeInclusive<Duration> =
     Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
@@ -63,17 +60,22 @@ pub(super) struct Setting {
     /// Section and key, such as `detect.auth_window`.
     pub(super) key: &'static str,
     /// What it says, for people; one line each.
-    doc: &'static [&'static str],
+    pub(super) doc: &'static [&'static str],
     /// Reads a value, or says what is wrong with it.
     pub(super) set: fn(&mut Settings, Given<'_>) -> Result<(), String>,
     /// The TOML value; `None` if it is not set.
-    show: fn(&Settings) -> Option<String>,
+    pub(super) show: fn(&Settings) -> Option<String>,
     /// What the sample shows if the default is not set.
-    example: &'static str,
+    pub(super) example: &'static str,
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: &[Setting] = &[
+pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
+    GENERAL.iter().chain(FINDINGS)
+}
+
+/// Those that are not of findings, sections together.
+const GENERAL: &[Setting] = &[
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -170,6 +172,27 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.capture.both_sides.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.sockets",
+        doc: &[
+            "Where the bytes of sockets are taken. \"auto\": TCP from packets, Unix sockets and the",
+            "kernel's TLS from socket functions, as far as each loads. \"packets\" or \"functions\": only",
+            "there.",
+        ],
+        set: |settings, given| {
+            let text = string(given)?;
+            settings.capture.sockets = SocketCapture::ALL
+                .into_iter()
+                .find(|sockets| sockets.as_str() == text)
+                .ok_or_else(|| {
+                    let text = quoted(text);
+                    format!("{text} is not known: use auto, packets or functions")
+                })?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(settings.capture.sockets.as_str())),
         example: "",
     },
     Setting {
@@ -280,31 +303,6 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(toml_string(&show_time(settings.identity.key_rotation))),
-        example: "",
-    },
-    Setting {
-        key: "detect.auth_failures",
-        doc: &["Refused credentials of one client that make a burst: 2 to 256."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &AUTH_FAILURES, |n| n.to_string())?;
-            settings.detect.auth_failures = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.auth_failures.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.auth_window",
-        doc: &["Time within which they must fall: 1s to 1h."],
-        set: |settings, given| {
-            let window = match given {
-                Given::Integer(_) => return Err("needs a unit: write \"60s\"".to_owned()),
-                given => time(string(given)?)?,
-            };
-            settings.detect.auth_window = in_range(window, &AUTH_WINDOW, show_time)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.detect.auth_window))),
         example: "",
     },
     Setting {
@@ -467,7 +465,7 @@ pub fn sample() -> String {
 fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     let mut out = String::new();
     let mut section = "";
-    for setting in SETTINGS {
+    for setting in all_settings() {
         let (its_section, name) = split(setting.key);
         if its_section != section {
             section = its_section;
@@ -478,32 +476,35 @@ fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     out
 }
 
-fn toml_string(text: &str) -> String {
+pub(super) fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn string(given: Given<'_>) -> Result<&str, String> {
+pub(super) fn string(given: Given<'_>) -> Result<&str, String> {
     match given {
         Given::Text(text) => Ok(text),
         other => Err(format!("must be a string, not {}", kind(other))),
     }
 }
 
-fn duration(given: Given<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(super) fn duration(
+    given: Given<'_>,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, String> {
     match given {
         Given::Integer(_) => Err("needs a unit: write \"60s\"".to_owned()),
         given => in_range(time(string(given)?)?, range, show_time),
     }
 }
 
-fn boolean(given: Given<'_>) -> Result<bool, String> {
+pub(super) fn boolean(given: Given<'_>) -> Result<bool, String> {
     match given {
         Given::Bool(value) => Ok(value),
         other => Err(format!("must be true or false, not {}", kind(other))),
     }
 }
 
-fn integer(given: Given<'_>) -> Result<u64, String> {
+pub(super) fn integer(given: Given<'_>) -> Result<u64, String> {
     match given {
         Given::Integer(value) => Ok(value),
         other => Err(format!("must be a whole number, not {}", kind(other))),

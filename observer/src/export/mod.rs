@@ -6,9 +6,12 @@
 mod escape;
 mod jsonl;
 mod layout;
+mod records;
 mod table;
 mod timestamp;
 
 pub(crate) use escape::{harden_json, terminal_text};
 pub use jsonl::Jsonl;
+pub use records::{Grid, RECORD_COLUMNS, csv_head, csv_row, ecs, record_row};
 pub use table::{Style, Table};
+pub(crate) use timestamp::rfc3339;

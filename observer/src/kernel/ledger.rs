@@ -2,7 +2,7 @@
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use observer_common::conn::PROTOCOL_NAMES;
-use observer_common::counter::{LedgerRow, SOURCE_PACKETS, SOURCE_TLS, Tally};
+use observer_common::counter::{LedgerRow, SOURCE_FUNCTIONS, SOURCE_PACKETS, SOURCE_TLS, Tally};
 
 use super::error::KernelError;
 use super::status::{Count, SourceLedger};
@@ -53,16 +53,20 @@ impl LedgerReader {
 
     /// The books of every source as they stand now.
     pub fn read(&self) -> Result<Vec<SourceLedger>, KernelError> {
-        [(SOURCE_PACKETS, "packets"), (SOURCE_TLS, "tls")]
-            .into_iter()
-            .map(|(index, source)| {
-                let rows = self
-                    .map
-                    .get(&index, 0)
-                    .map_err(|source| KernelError::MapAccess { name: NAME, source })?;
-                Ok(sum(source, rows.iter()))
-            })
-            .collect()
+        [
+            (SOURCE_PACKETS, "packets"),
+            (SOURCE_FUNCTIONS, "functions"),
+            (SOURCE_TLS, "tls"),
+        ]
+        .into_iter()
+        .map(|(index, source)| {
+            let rows = self
+                .map
+                .get(&index, 0)
+                .map_err(|source| KernelError::MapAccess { name: NAME, source })?;
+            Ok(sum(source, rows.iter()))
+        })
+        .collect()
     }
 }
 
@@ -88,6 +92,7 @@ fn sum<'a>(
             ("duplicate", total(|row| row.duplicate)),
             ("tls", total(|row| row.tls)),
             ("not_http", total(|row| row.other)),
+            ("no_memory", total(|row| row.no_memory)),
             ("excluded", total(|row| row.excluded)),
         ],
         skipped: total(|row| row.skipped),

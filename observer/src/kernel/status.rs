@@ -46,7 +46,7 @@ pub struct Count {
 /// The books of one source of bytes: `seen = delivered + filtered + skipped + lost`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceLedger {
-    /// `packets` or `tls`.
+    /// `packets`, `functions` or `tls`.
     pub source: &'static str,
     /// All that passed the probe.
     pub seen: Count,

@@ -14,6 +14,7 @@ use super::head::{
 use super::opening::{Opening, is_simple, opening, skip_empty_lines};
 use super::pairing::Kind;
 use super::reading::{Reader, Role, so_far};
+use super::rpc::{Messages, Rpc};
 use super::side::{Refused, State};
 use super::upgraded::Upgrade;
 use super::{Marks, Message, RequestHead, ResponseHead, Verdict};
@@ -291,6 +292,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         self.side.marks = marks;
         self.side.body = 0;
         self.side.peek = 0;
+        self.side.messages = None;
         self.side.doubtful = false;
     }
 
@@ -317,6 +319,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         } = self;
         let time_ns = side.start_ns;
         let framing = lengths.request();
+        let rpc = Rpc::of_request(fields);
         let kind = match version {
             SIMPLE => Kind::Simple,
             _ => Kind::of(method),
@@ -340,7 +343,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 });
             });
         }
-        let id = pairing.request(time_ns, kind, asks, side.quiet_since_ns, |id| {
+        let id = pairing.request(time_ns, kind, asks, rpc, side.quiet_since_ns, |id| {
             shared.counts.unpaired_requests += 1;
             out(Message::Unanswered {
                 id,
@@ -349,13 +352,16 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             });
         });
         side.id = Some(id);
+        side.messages = rpc
+            .filter(|rpc| rpc.is_stream())
+            .map(|rpc| Box::new(Messages::new(rpc)));
         let direction = self.direction;
         (self.out)(Message::Request(RequestHead {
             id,
             time_ns,
             direction,
             version,
-            grpc: false,
+            rpc,
             method,
             target,
             authority: None,
@@ -441,6 +447,10 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             side.id = None;
             self.upgrade = upgraded;
         }
+        side.messages = answered
+            .and_then(|request| request.rpc)
+            .filter(|rpc| rpc.is_stream())
+            .map(|rpc| Box::new(Messages::new(rpc)));
         let bodiless = tunnel || matches!(status, 204 | 304) || kind == Some(Kind::Head);
         match if bodiless {
             Framing::None

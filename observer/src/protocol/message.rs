@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{Marks, Verdict, WebSocketSide};
+use super::{Marks, Rpc, Verdict, WebSocketSide};
 use crate::stream::Direction;
 
 /// The head of a request.
@@ -16,8 +16,8 @@ pub struct RequestHead<'a> {
     pub direction: Direction,
     /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2, 9 for HTTP/0.9.
     pub version: u8,
-    /// Its content is that of gRPC over HTTP/2.
-    pub grpc: bool,
+    /// It is a remote procedure call.
+    pub rpc: Option<Rpc>,
     /// Method as sent; empty if it is not known.
     pub method: &'a str,
     /// Target as sent (RFC 9112 §3.2, RFC 9113 §8.3.1); empty if it is not known.
@@ -90,7 +90,8 @@ pub enum Message<'a> {
         /// Fields, in order.
         fields: &'a [Header<'a>],
     },
-    /// How many gRPC messages were sent, before the end of a response is told.
+    /// How many messages of a remote procedure call were sent, before the end of a response is
+    /// told. What is not known is left as it was.
     Messages {
         /// Which request.
         id: u64,

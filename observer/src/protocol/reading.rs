@@ -80,6 +80,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
         let mark = if asked { Marks::NONE } else { Marks::GAP };
         self.side.peek = 0;
+        if let Some(messages) = &mut self.side.messages {
+            messages.pass(len);
+        }
         match self.side.state {
             State::Head => self.head_lost(),
             State::Length(left) => {
@@ -147,6 +150,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         };
         // Nothing is left unseen where two readers may disagree about the length.
         let conflict = self.side.marks.has(Marks::CONFLICT);
+        // What ends a stream of messages is needed.
+        let messages = self.side.messages.as_ref();
+        let left = left.min(messages.map_or(u64::MAX, |messages| messages.skippable()));
         let peeked = self.side.peek > 0;
         if left <= SKIP_AT_LEAST || peeked || at < self.side.asked || conflict {
             return None;
@@ -244,6 +250,19 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return;
         };
         let (body_bytes, marks) = (self.side.body, self.side.marks);
+        if let Some(messages) = self.side.messages.take() {
+            let counted = messages.counted();
+            let (requests, responses) = match self.role {
+                Role::Request => (counted, None),
+                Role::Response => (None, counted),
+            };
+            messages.trailers(|fields| (self.out)(Message::Trailers { id, fields }));
+            (self.out)(Message::Messages {
+                id,
+                requests,
+                responses,
+            });
+        }
         (self.out)(match self.role {
             Role::Request => Message::RequestEnd {
                 id,
@@ -299,6 +318,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
 }
 
 fn tell(side: &mut Side, role: Role, bytes: &[u8], out: &mut impl FnMut(Message<'_>)) {
+    if let Some(messages) = &mut side.messages {
+        messages.push(bytes);
+    }
     let wanted = bytes.len().min(side.peek as usize);
     if let (Some(id), Some(bytes @ [_, ..])) = (side.id, bytes.get(..wanted)) {
         // Not above what is wanted.

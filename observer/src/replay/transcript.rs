@@ -18,7 +18,7 @@ use crate::stream::{Bytes, ConnId, Direction, Flow, Input};
 pub const MAX_LINE: usize = 64 << 20;
 
 /// First bytes of a file compressed with gzip (RFC 1952 §2.3.1).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What was replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

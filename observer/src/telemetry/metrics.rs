@@ -1,5 +1,6 @@
 //! The registry and all that is in it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -59,7 +60,7 @@ pub(super) struct AuthLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RuleLabels {
-    pub(super) rule: &'static str,
+    pub(super) rule: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -123,6 +124,7 @@ impl Metrics {
             auth_series: AtomicUsize::new(0),
         };
         for rule in RULES {
+            let rule = rule.name.into();
             drop(families.findings.get_or_create(&RuleLabels { rule }));
         }
         let build = Family::<BuildLabels, Gauge>::default();

@@ -4,6 +4,7 @@ mod bytes;
 mod forging;
 mod life;
 mod ocsf_schema;
+mod search;
 mod structure;
 
 use std::fs;

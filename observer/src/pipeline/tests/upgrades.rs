@@ -97,3 +97,69 @@ fn an_upgrade_to_http2_is_answered_there() {
     assert_eq!(run.verdicts(), [Verdict::Http1, Verdict::Http2]);
     run.assert_empty();
 }
+
+#[test]
+fn calls_of_grpc_web_and_connect_have_operation_status_and_messages() {
+    let web = "application/grpc-web+proto";
+    let connect = "application/connect+json";
+    for (kind, answer, protocol, status, counts) in [
+        (
+            web,
+            &b"\0\0\0\0\x01x\x80\0\0\0\x0fgrpc-status: 7\n"[..],
+            "grpc-web",
+            Some(7),
+            (Some(1), Some(1)),
+        ),
+        (
+            connect,
+            b"\0\0\0\0\x01x\0\0\0\0\0\x02\0\0\0\x02{}",
+            "connect",
+            Some(0),
+            (Some(1), Some(2)),
+        ),
+        (
+            "application/proto\r\nConnect-Protocol-Version: 1",
+            b"x",
+            "connect",
+            None,
+            (None, None),
+        ),
+    ] {
+        let request = format!(
+            "POST /shop.v1.Orders/Get HTTP/1.1\r\nHost: h\r\nContent-Type: {kind}\r\nContent-Length: 6\r\n\r\n\0\0\0\0\x01r"
+        );
+        let mut run = Run::default();
+        run.bytes(Inbound, request.as_bytes());
+        let mut text = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        .into_bytes();
+        for part in answer.chunks(4) {
+            text.extend(format!("{}\r\n", part.len()).bytes());
+            text.extend(part);
+            text.extend(b"\r\n");
+        }
+        text.extend(b"0\r\n\r\n");
+        run.bytes(Outbound, &text);
+        let calls = run.calls();
+        let [call] = calls.as_slice() else {
+            panic!("{calls:?}")
+        };
+        assert_eq!(call.protocol.as_str(), protocol);
+        assert_eq!(
+            call.operation.as_deref(),
+            Some("shop.v1.Orders/Get"),
+            "{kind}"
+        );
+        assert_eq!(call.grpc_status, status, "{kind}");
+        assert_eq!(
+            (call.request_messages, call.response_messages),
+            counts,
+            "{kind}"
+        );
+    }
+    let mut run = Run::default();
+    run.bytes(Inbound, b"POST /a.B/C HTTP/1.1\r\nConnect-Protocol-Version: 1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    run.bytes(Outbound, b"HTTP/1.1 401 No\r\nContent-Type: application/json\r\nContent-Length: 26\r\n\r\n{\"code\":\"unauthenticated\"}");
+    assert_eq!(run.calls()[0].grpc_status, Some(16));
+}

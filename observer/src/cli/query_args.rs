@@ -1,0 +1,64 @@
+//! Arguments of the commands that search the audit log, as they are typed.
+
+use std::path::PathBuf;
+
+/// Where the log is unless it is said.
+const DEFAULT_LOG: &str = "/var/lib/observer/audit";
+
+/// Form of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RecordFormat {
+    /// Columns for people
+    Table,
+    /// OCSF, one JSON object a line, as it is in the log
+    Ocsf,
+    /// The same
+    Jsonl,
+    /// Elastic Common Schema, one JSON object a line
+    Ecs,
+    /// Comma-separated values with a head line
+    Csv,
+}
+
+/// Arguments of `query`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct QueryArgs {
+    /// What to look for; everything if left out
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Folder of the log
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_LOG)]
+    pub log: PathBuf,
+    /// How records are shown
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: RecordFormat,
+    /// Show the newest so many [default: 1000 in a table, else all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub limit: Option<u64>,
+    /// Print how many there are
+    #[arg(long, conflicts_with_all = ["limit", "by"])]
+    pub count: bool,
+    /// Count by the values of a field, most first
+    #[arg(long, value_name = "FIELD", conflicts_with = "limit")]
+    pub by: Option<String>,
+    /// Read every record instead of using the index
+    #[arg(long)]
+    pub scan: bool,
+}
+
+/// Arguments of `audit export`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct ExportArgs {
+    /// Folder of the log
+    #[arg(value_name = "DIR", default_value = DEFAULT_LOG)]
+    pub dir: PathBuf,
+    /// From this time on: 2h, 7d, 2026-11-22 or 2026-11-22T10:20:30Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Records that fit this filter only (see `observer query --help`)
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Form of the records
+    #[arg(long, value_enum, default_value = "ocsf")]
+    pub format: RecordFormat,
+}
