@@ -190,6 +190,7 @@ fn call(n: u64, random: u64) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        hello: None,
         signs: observer::call::Signs::NONE,
         flags: Vec::new(),
     }

@@ -3,6 +3,9 @@
 #[path = "../fuzz/fuzz_targets/drive.rs"]
 mod drive;
 
+use std::io::Write as _;
+
+use observer::discover::{Finding, examine_file};
 use proptest::prelude::*;
 
 /// Words that messages are made of, and what breaks them.
@@ -64,6 +67,37 @@ fn parts() -> impl Strategy<Value = Vec<u8>> {
         1 => prop::collection::vec(any::<u8>(), 0..6),
     ];
     prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+const SHARED_OBJECT: &[u8] = include_bytes!("../fuzz/seeds/elf/shared-object");
+const GO_PROGRAM: &[u8] = include_bytes!("../fuzz/seeds/elf/go-program");
+
+/// The damaged images below are of ones that are understood.
+#[test]
+fn whole_images_have_a_plan() {
+    for (image, name, library) in [
+        (SHARED_OBJECT, "libssl.so.3", "openssl"),
+        (GO_PROGRAM, "program", "go crypto/tls"),
+    ] {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(image).expect("written");
+        let executable = name == "program";
+        let Some(Finding::Plan(plan)) = examine_file(&file, name, executable) else {
+            panic!("{name}: no plan");
+        };
+        assert!(plan.library.starts_with(library), "{}", plan.library);
+    }
+}
+
+/// What sizes and offsets in a file are overwritten with.
+fn damaged() -> impl Strategy<Value = [u8; 8]> {
+    prop_oneof![
+        Just([0; 8]),
+        Just([0xff; 8]),
+        Just([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        Just([0, 0, 0, 0x80, 0, 0, 0, 0]),
+        any::<[u8; 8]>(),
+    ]
 }
 
 /// Frames in the shape that the http2 target reads.
@@ -169,6 +203,25 @@ proptest! {
     #[test]
     fn hpack(data in prop_oneof![3 => blocks(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
         drive::hpack(&data);
+    }
+
+    #[test]
+    fn elf(
+        go in any::<bool>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..9, damaged()), 0..12),
+        cut in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+    ) {
+        let mut image = if go { GO_PROGRAM } else { SHARED_OBJECT }.to_vec();
+        for (at, width, bytes) in damage {
+            let at = at.index(image.len());
+            for (place, byte) in image.iter_mut().skip(at).zip(bytes).take(width) {
+                *place = byte;
+            }
+        }
+        if let Some(cut) = cut {
+            image.truncate(cut.index(image.len()));
+        }
+        drive::elf(&image);
     }
 
     #[test]

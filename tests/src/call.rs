@@ -42,6 +42,8 @@ pub struct Tls {
     pub library: Option<String>,
     /// Protocol version.
     pub version: Option<String>,
+    /// Host the client asked for.
+    pub sni: Option<String>,
 }
 
 /// An error told in a body.

@@ -9,7 +9,7 @@
 //! - [`nginx`], [`apache`], [`script`]: servers. [`certificate`]: their TLS identity.
 //! - [`curl`], [`wrk`], [`h2load`], [`wire`]: clients.
 //! - [`namespace`], [`container`]: places to put a server in.
-//! - [`tls_row`]: one row of the table of TLS libraries; [`pypi`]: programs for it.
+//! - [`tls_row`]: one row of the table of TLS libraries; [`pypi`], [`tls_servers`]: programs for it.
 //! - [`ways`]: every way to move bytes over a socket.
 //! - [`prometheus`], [`bpf`]: what looks at the agent from outside.
 //!
@@ -35,6 +35,7 @@ pub mod pypi;
 pub mod running;
 pub mod script;
 pub mod tls_row;
+pub mod tls_servers;
 pub mod wait;
 pub mod ways;
 pub mod wire;

@@ -104,6 +104,11 @@ impl Row {
                 "not by {}: {call}",
                 end.library
             );
+            let version = call.tls.as_ref().and_then(|tls| tls.version.as_deref());
+            ensure!(
+                matches!(version, Some("TLSv1.2" | "TLSv1.3")),
+                "no version: {call}"
+            );
             rows.entry(&call.path).or_default().1 += 1;
         }
         rows.retain(|_, (made, seen)| made != seen);

@@ -9,17 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use observer_tests::running::run_ok;
 use observer_tests::tls_row::{End, Row, paths, serve};
+use observer_tests::tls_servers::{envoy_server, go_programs, go_server, haproxy_server, quiet};
 use observer_tests::{Certificate, live, port, pypi};
 
 const LIMIT: Duration = Duration::from_secs(45);
 const CALLS: usize = 40;
-
-fn quiet(command: &mut Command) -> &mut Command {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-}
 
 fn urls(port: u16, paths: &[String]) -> Vec<String> {
     paths
@@ -58,33 +52,6 @@ fn gnutls() -> Result<()> {
     row.is_exactly(&paths, Some(&end("gnutls-serv")), Some(&end("wget")))
 }
 
-/// The Go program, stripped, built by each Go there is: the newest and an old one.
-fn go_programs() -> Result<Vec<PathBuf>> {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("programs/go/main.go");
-    let folder = pypi::folder().context("no folder for programs")?;
-    let old = PathBuf::from("/usr/lib/go-1.19/bin/go");
-    let mut built = Vec::new();
-    for (name, go) in [
-        ("gotls", pypi::program("go")),
-        ("gotls-old", old.is_file().then_some(old)),
-    ] {
-        let Some(go) = go else { continue };
-        let program = folder.join(name);
-        let mut command = Command::new(go);
-        command
-            .args(["build", "-ldflags", "-s -w", "-o"])
-            .arg(&program)
-            .arg(&source)
-            .env("GOCACHE", folder.join("go-cache"))
-            .env("GO111MODULE", "off")
-            .env("GOTOOLCHAIN", "local")
-            .env("CGO_ENABLED", "0");
-        run_ok(&mut command, Duration::from_secs(300))?;
-        built.push(program);
-    }
-    Ok(built)
-}
-
 #[test]
 fn go_on_both_ends_stripped() -> Result<()> {
     let Some(_turn) = live(&["openssl", "pypi:go"]) else {
@@ -93,14 +60,7 @@ fn go_on_both_ends_stripped() -> Result<()> {
     let certificate = Certificate::new()?;
     for program in go_programs()? {
         let port = port::free();
-        let mut command = Command::new(&program);
-        command
-            .args(["-address", &format!("127.0.0.1:{port}")])
-            .arg("-cert")
-            .arg(certificate.chain())
-            .arg("-key")
-            .arg(certificate.key());
-        let _server = serve("the Go server", quiet(&mut command), port)?;
+        let _server = go_server(&program, &certificate, port)?;
         let row = Row::start(port)?;
         let mut asked = Vec::new();
         for (name, extra) in [("h2", None), ("h1", Some("-http1"))] {
@@ -168,7 +128,6 @@ fn many(port: u16, paths: &[String]) -> Result<()> {
     run_ok(&mut command, LIMIT).map(drop)
 }
 
-/// A static BoringSSL without symbols, as server.
 #[test]
 fn envoy_which_is_stripped_boringssl() -> Result<()> {
     let Some(_turn) = live(&["openssl", "pypi:envoy/_bin/envoy"]) else {
@@ -176,27 +135,7 @@ fn envoy_which_is_stripped_boringssl() -> Result<()> {
     };
     let (certificate, port) = (Certificate::new()?, port::free());
     let folder = tempfile::TempDir::new()?;
-    let settings = folder.path().join("envoy.yaml");
-    std::fs::write(
-        &settings,
-        include_str!("../programs/envoy.yaml")
-            .replace("{port}", &port.to_string())
-            .replace("{chain}", &certificate.chain().display().to_string())
-            .replace("{key}", &certificate.key().display().to_string()),
-    )?;
-    let program = pypi::package_file("envoy/_bin/envoy").context("no envoy")?;
-    let mut command = Command::new(program);
-    command
-        .args([
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "-l",
-            "off",
-            "-c",
-        ])
-        .arg(&settings);
-    let _server = serve("envoy", quiet(&mut command), port)?;
+    let _server = envoy_server(folder.path(), &certificate, port)?;
     let row = Row::start(port)?;
     let mut asked = paths("envoy", CALLS);
     many(port, &asked)?;
@@ -279,21 +218,7 @@ fn haproxy() -> Result<()> {
     };
     let (certificate, port) = (Certificate::new()?, port::free());
     let folder = tempfile::TempDir::new()?;
-    let both = folder.path().join("both.pem");
-    let mut pem = std::fs::read(certificate.chain())?;
-    pem.extend(std::fs::read(certificate.key())?);
-    std::fs::write(&both, pem)?;
-    let settings = folder.path().join("haproxy.cfg");
-    std::fs::write(
-        &settings,
-        format!(
-            "global\n nbthread 2\ndefaults\n mode http\n timeout client 10s\n timeout server 10s\n timeout connect 5s\nfrontend tests\n bind 127.0.0.1:{port} ssl crt {} alpn h2,http/1.1\n http-request return status 200 content-type text/plain string hello\n",
-            both.display()
-        ),
-    )?;
-    let mut command = Command::new("haproxy");
-    command.args(["-db", "-f"]).arg(&settings);
-    let _server = serve("haproxy", quiet(&mut command), port)?;
+    let _server = haproxy_server(folder.path(), &certificate, port)?;
     let row = Row::start(port)?;
     let paths = paths("haproxy", CALLS);
     many(port, &paths)?;
@@ -349,4 +274,70 @@ fn php_as_client() -> Result<()> {
         library: "openssl ",
     };
     row.is_exactly(&paths, None, Some(&client))
+}
+
+#[test]
+fn nss() -> Result<()> {
+    let Some(_turn) = live(&["openssl", "selfserv", "tstclnt", "certutil", "pk12util"]) else {
+        return Ok(());
+    };
+    let (certificate, port) = (Certificate::new()?, port::free());
+    let folder = tempfile::TempDir::new()?;
+    let (store, archive) = (
+        format!("sql:{}", folder.path().display()),
+        folder.path().join("both.p12"),
+    );
+    let mut command = Command::new("openssl");
+    command
+        .args([
+            "pkcs12",
+            "-export",
+            "-name",
+            "localhost",
+            "-passout",
+            "pass:tests",
+        ])
+        .arg("-in")
+        .arg(certificate.chain())
+        .arg("-inkey")
+        .arg(certificate.key())
+        .arg("-out")
+        .arg(&archive);
+    run_ok(&mut command, LIMIT)?;
+    run_ok(
+        Command::new("certutil").args(["-N", "--empty-password", "-d", &store]),
+        LIMIT,
+    )?;
+    let mut command = Command::new("pk12util");
+    command
+        .args(["-d", &store, "-W", "tests", "-i"])
+        .arg(&archive);
+    run_ok(&mut command, LIMIT)?;
+    let mut command = Command::new("selfserv");
+    command
+        .args(["-d", &store, "-n", "localhost", "-p", &port.to_string()])
+        .args(["-V", "tls1.2:tls1.3"])
+        .current_dir(folder.path());
+    let _server = serve("selfserv", quiet(&mut command), port)?;
+    let row = Row::start(port)?;
+    let paths = paths("nss", CALLS);
+    for path in &paths {
+        let request = folder.path().join("request");
+        std::fs::write(
+            &request,
+            format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
+        )?;
+        let mut command = Command::new("tstclnt");
+        command
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-d", &store])
+            .args(["-o", "-4"])
+            .arg("-A")
+            .arg(&request);
+        run_ok(command.stdin(Stdio::null()), LIMIT)?;
+    }
+    let end = |process| End {
+        process,
+        library: "nss 3.",
+    };
+    row.is_exactly(&paths, Some(&end("selfserv")), Some(&end("tstclnt")))
 }

@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 21] = [
+const NEEDED: [Package; 22] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -37,6 +37,7 @@ const NEEDED: [Package; 21] = [
     needed("ip", "iproute2"),
     needed("gnutls-serv", "gnutls-bin"),
     needed("wget", "wget"),
+    needed("selfserv", "libnss3-tools"),
     needed("haproxy", "haproxy"),
     needed("ruby", "ruby"),
     needed("php", "php-cli"),

@@ -1,10 +1,11 @@
 //! What the fuzz targets do with the bytes they are given. The ordinary tests run the same code
 //! on random bytes (`observer/tests/fuzz_twins.rs`).
 
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use observer::discover::{Finding, examine_file};
 use observer::pipeline::{Output, Pipeline, PipelineSettings};
 use observer::protocol::h2::hpack::{Decoder, MAX_TABLE, Scratch};
 use observer::replay::replay;
@@ -229,6 +230,30 @@ pub fn http2(data: &[u8]) {
         push(&mut pipeline, stream, &frame, missing);
     }
     finish(pipeline, 1 << 40);
+}
+
+/// A file that a process has mapped, as each kind of TLS library that it may say it is.
+pub fn elf(data: &[u8]) {
+    let Ok(mut file) = tempfile::tempfile() else {
+        return;
+    };
+    if file.write_all(data).is_err() {
+        return;
+    }
+    for (name, executable) in [
+        ("libssl.so.3", false),
+        ("libssl3.so", false),
+        ("libgnutls.so.30", false),
+        ("program", true),
+    ] {
+        let Some(Finding::Plan(plan)) = examine_file(&file, name, executable) else {
+            continue;
+        };
+        assert!(!plan.points.is_empty());
+        for point in &plan.points {
+            assert!(point.file_offset < data.len() as u64);
+        }
+    }
 }
 
 /// HPACK: blocks for one decoder, each with its length before it. The first byte says whether

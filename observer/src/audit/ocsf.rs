@@ -14,6 +14,7 @@ use super::log::MAX_RECORD;
 use super::record_head::{API_ACTIVITY, DETECTION_FINDING, RecordHead};
 use crate::call::{ApiCall, AuthOutcome, Protocol, Role};
 use crate::detect::{Finding, Severity};
+use crate::stream::TlsVersion;
 
 /// Version of the schema.
 pub(super) const SCHEMA_VERSION: &str = "1.8.0";
@@ -93,6 +94,7 @@ impl Ocsf {
             identities: _,
             body_error,
             tls,
+            hello,
             signs: _,
             flags,
         } = call;
@@ -208,7 +210,9 @@ impl Ocsf {
         }
         if let Some(tls) = tls {
             self.text(",\"tls\":{\"library\":", &tls.library);
-            self.optional(",\"version\":", tls.version.as_deref());
+            let chosen = hello.as_deref().and_then(|hello| hello.version);
+            let chosen = chosen.map(TlsVersion::as_str);
+            self.optional(",\"version\":", tls.version.as_deref().or(chosen));
             self.raw("}");
         }
         if !flags.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{BodyError, Identity, OperationKind, Signs};
 use crate::discover::Process;
-use crate::stream::{ConnId, Tls};
+use crate::stream::{ConnId, Tls, TlsHello};
 
 /// Which end of the connection was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -303,6 +303,8 @@ pub struct ApiCall {
     pub body_error: Option<Box<BodyError>>,
     /// TLS library, if the call was taken from one.
     pub tls: Option<Arc<Tls>>,
+    /// What the hellos of its TLS connection said, if they were seen.
+    pub hello: Option<Arc<TlsHello>>,
     /// What is telling about request and answer, apart from what was odd.
     pub signs: Signs,
     /// What was odd, sorted, each at most once.

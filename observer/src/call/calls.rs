@@ -313,6 +313,7 @@ impl Calls {
             identities,
             body_error: None,
             tls: None,
+            hello: None,
             signs,
             flags: Vec::new(),
         };
@@ -431,6 +432,7 @@ impl Calls {
         let Conn {
             flow,
             tls,
+            hello,
             process,
             label,
             joined,
@@ -490,6 +492,7 @@ impl Calls {
         }
         call.scheme = if tls.is_some() { "https" } else { "http" };
         call.tls.clone_from(tls);
+        call.hello.clone_from(hello);
         call.process.clone_from(process);
         call.conn_label.clone_from(label);
         self.counts.calls += 1;

@@ -123,6 +123,7 @@ impl From<Recorded<'_>> for ApiCall {
             body_error: None,
             websocket: None,
             tls: None,
+            hello: None,
             signs,
             flags: Vec::new(),
         }

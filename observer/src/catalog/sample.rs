@@ -52,6 +52,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        hello: None,
         signs: Signs::NONE,
         flags: Vec::new(),
     }

@@ -3,6 +3,8 @@
 //! In: an open file, which may come from a container and lie. Out: what was asked for, or nothing.
 //! It never maps the file, never trusts a size it says of itself, and never reads it whole.
 
+mod search;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -410,51 +412,6 @@ impl<'a> ElfImage<'a> {
             at = at.checked_add(SEARCH_STEP as u64)?;
         }
         None
-    }
-}
-
-impl ElfImage<'_> {
-    /// Gives at most `limit` bytes of a section to `look` in pieces of [`SEARCH_STEP`] bytes, each
-    /// with `overlap` bytes of the next; until it says `false`.
-    pub(super) fn pieces(
-        &self,
-        section: &str,
-        limit: u64,
-        overlap: usize,
-        mut look: impl FnMut(&[u8]) -> bool,
-    ) {
-        self.search(section, limit, overlap, |piece| {
-            (!look(piece)).then_some(())
-        });
-    }
-
-    /// Addresses of NUL-terminated texts that end with `ending`, at most `most`.
-    pub(super) fn find_texts(&self, section: &str, ending: &str, most: usize) -> Vec<u64> {
-        /// Longest text before `ending`: a path of the machine it was built on.
-        const LONGEST: usize = 512;
-        let mut found = Vec::new();
-        let Some(extent) = self.extent(section) else {
-            return found;
-        };
-        let pattern = [ending.as_bytes(), b"\0"].concat();
-        let mut at = extent.address;
-        self.pieces(section, MAX_TABLE, LONGEST + pattern.len(), |piece| {
-            for place in memmem::find_iter(piece, &pattern) {
-                let before = piece.get(place.saturating_sub(LONGEST)..place);
-                let Some(length) =
-                    before.and_then(|before| before.iter().rev().position(|byte| *byte == 0))
-                else {
-                    continue;
-                };
-                let address = at.wrapping_add((place - length) as u64);
-                if found.len() < most && !found.contains(&address) {
-                    found.push(address);
-                }
-            }
-            at = at.wrapping_add(SEARCH_STEP as u64);
-            found.len() < most
-        });
-        found
     }
 }
 

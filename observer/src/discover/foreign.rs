@@ -35,12 +35,7 @@ pub(super) fn is_libssl(base_name: &str) -> bool {
 
 /// A library known by its file name alone.
 pub(super) fn by_name(base_name: &str) -> Option<Refusal> {
-    if base_name == "libnss3.so" {
-        Some(refusal(
-            "nss",
-            "NSS is not probed; the other end of the connection, if it is on this host, would show its calls",
-        ))
-    } else if base_name == "libjvm.so" {
+    if base_name == "libjvm.so" {
         Some(refusal(
             "jsse",
             "Java has its TLS in code made at run time, which has no place to probe; TLS ended by a proxy, or an OpenSSL provider (Conscrypt and netty-tcnative count only if their symbols are kept), would show its calls",
@@ -116,7 +111,6 @@ mod tests {
     #[test]
     fn other_libraries_are_named_with_a_reason() {
         let library = |name| by_name(name).map(|refusal| refusal.library);
-        assert_eq!(library("libnss3.so").as_deref(), Some("nss"));
         assert_eq!(library("libjvm.so").as_deref(), Some("jsse"));
         assert_eq!(library("libgnutlsxx.so.30"), None);
         assert_eq!(library("libc.so.6"), None);

@@ -14,7 +14,7 @@ use super::candidate::{Candidate, Finding, Place, Refusal};
 use super::elf_image::{ElfError, ElfImage};
 use super::maps::{FileId, Mapping, executable_files};
 use super::placement::{self, PlacementError};
-use super::{foreign, go, named, signature, version_text};
+use super::{foreign, go, named, nss, signature, version_text};
 use crate::recent::Recent;
 
 /// Files remembered, TLS library or not. A host has some thousands of distinct executables and
@@ -141,7 +141,8 @@ impl TlsLibraries {
     ) -> Option<Finding> {
         let likely = is_executable
             || foreign::is_libssl(mapping.base_name())
-            || named::is_known(mapping.base_name());
+            || named::is_known(mapping.base_name())
+            || nss::is_nss(mapping.base_name());
         let known = self.known.get(&mapping.file);
         // Most files are no TLS library and their name does not suggest it: believe that.
         if let Some(Known { finding: None, .. }) = known
@@ -171,6 +172,12 @@ impl TlsLibraries {
     }
 }
 
+/// Looks at one file, as the scan of a process that has it mapped does; the file may lie in every
+/// way. `base_name` is the last part of its path.
+pub fn examine_file(file: &File, base_name: &str, is_executable: bool) -> Option<Finding> {
+    examine(file, base_name, is_executable, || None)
+}
+
 fn examine(
     file: &File,
     base_name: &str,
@@ -187,11 +194,15 @@ fn examine(
             reason: format!("{error}; not probed"),
         })))
     };
+    let known = foreign::is_libssl(base_name) || nss::is_nss(base_name);
     let image = match ElfImage::open(file) {
         Ok(image) => image,
-        Err(error) if foreign::is_libssl(base_name) => return refused(&error),
+        Err(error) if known => return refused(&error),
         Err(_) => return None,
     };
+    if nss::is_nss(base_name) {
+        return Some(nss::find(&image));
+    }
     if let Some(finding) = named::find(&image, base_name, is_executable) {
         return Some(finding);
     }

@@ -8,6 +8,7 @@ use super::escape::push_json;
 use super::timestamp::push_rfc3339;
 use crate::call::{ApiCall, Claims, Identity};
 use crate::detect::Finding;
+use crate::stream::{TlsHello, TlsVersion};
 
 /// Writes one JSON object (RFC 8259) a line: calls with `"type":"call"`, findings with
 /// `"type":"finding"`. Keys come in a fixed order; what is not known is absent.
@@ -97,6 +98,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
         identities: _,
         body_error,
         tls,
+        hello,
         // What they add up to is said by findings.
         signs: _,
         flags,
@@ -181,7 +183,16 @@ fn push_call(out: &mut String, call: &ApiCall) {
     if let Some(tls) = tls.as_deref() {
         out.push_str(",\"tls\":{\"library\":");
         push_json(out, &tls.library);
-        optional(out, "version", tls.version.as_deref());
+        let hello = hello.as_deref();
+        let chosen = hello.and_then(|hello| hello.version);
+        let chosen = chosen.map(TlsVersion::as_str);
+        optional(out, "version", tls.version.as_deref().or(chosen));
+        if let Some(cipher) = hello.and_then(|hello| hello.cipher) {
+            let _ = write!(out, ",\"cipher\":{cipher}");
+        }
+        let said = |text: fn(&TlsHello) -> Option<&str>| hello.and_then(text);
+        optional(out, "sni", said(|hello| hello.server_name.as_deref()));
+        optional(out, "alpn", said(|hello| hello.alpn.as_deref()));
         out.push('}');
     }
     list(out, "flags", flags.iter().map(|flag| flag.as_str()));
@@ -376,7 +387,7 @@ mod tests {
     };
     use crate::catalog::sample;
     use crate::detect::{Finding, RULES, Severity};
-    use crate::stream::Tls;
+    use crate::stream::{Tls, TlsHello, TlsVersion};
     use proptest::prelude::*;
     use std::sync::Arc;
     use std::time::Duration;
@@ -399,7 +410,14 @@ mod tests {
         call.auth.outcome = AuthOutcome::Success;
         call.tls = Some(Arc::new(Tls {
             library: "openssl 3.0.19".to_owned(),
-            version: Some("TLSv1.3".to_owned()),
+            version: None,
+        }));
+        call.hello = Some(Arc::new(TlsHello {
+            server_name: Some("shop.example".into()),
+            version: Some(TlsVersion::Tls13),
+            cipher: Some(4865),
+            alpn: Some("h2".into()),
+            ..TlsHello::default()
         }));
         call.flags = vec![Flag::Gap, Flag::Joined];
         assert_eq!(
@@ -413,7 +431,8 @@ mod tests {
              \"server\":{\"ip\":\"192.0.2.1\",\"port\":8080},\
              \"process\":{\"pid\":123,\"name\":\"nginx\",\"exe\":\"/usr/sbin/nginx\",\"unit\":\"nginx.service\"},\
              \"auth\":{\"scheme\":\"bearer\",\"outcome\":\"success\"},\
-             \"tls\":{\"library\":\"openssl 3.0.19\",\"version\":\"TLSv1.3\"},\
+             \"tls\":{\"library\":\"openssl 3.0.19\",\"version\":\"TLSv1.3\",\"cipher\":4865,\
+             \"sni\":\"shop.example\",\"alpn\":\"h2\"},\
              \"flags\":[\"gap\",\"joined\"]}\n"
         );
     }

@@ -18,10 +18,13 @@ func main() {
 	key := flag.String("key", "", "key file")
 	get := flag.String("get", "", "base of the addresses to ask")
 	paths := flag.String("paths", "", "paths to ask, one after the other, with commas between")
+	count := flag.Int("count", 1, "ask this many times")
 	h1 := flag.Bool("http1", false, "speak HTTP/1.1 only")
 	flag.Parse()
 	if *get != "" {
-		ask(*get, strings.Split(*paths, ","), *h1)
+		for i := 0; i < *count; i++ {
+			ask(*get, strings.Split(*paths, ","), *h1)
+		}
 		return
 	}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -40,6 +43,7 @@ func ask(base string, paths []string, h1 bool) {
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 		ForceAttemptHTTP2: !h1,
 	}
+	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	for _, path := range paths {
 		answer, err := client.Get(base + path)
@@ -49,7 +53,7 @@ func ask(base string, paths []string, h1 bool) {
 		}
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if err != nil || !strings.HasPrefix(string(body), path+" ") {
+		if err != nil || string(body) != path+" 0 bytes\n" {
 			fmt.Fprintln(os.Stderr, err, string(body))
 			os.Exit(1)
 		}

@@ -15,14 +15,14 @@ const MAX_FUNCTIONS: u64 = 4 << 20;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct FunctionStarts {
+pub(in crate::discover) struct FunctionStarts {
     base: u64,
     /// Offsets from `base`, sorted.
     offsets: Vec<i32>,
 }
 
 impl FunctionStarts {
-    pub(super) fn of(image: &ElfImage<'_>) -> Option<Self> {
+    pub(in crate::discover) fn of(image: &ElfImage<'_>) -> Option<Self> {
         let extent = image.extent(".eh_frame_hdr")?;
         let bytes = image.bytes_at(extent.offset, extent.size.min(12 + 8 * MAX_FUNCTIONS));
         Self::read(&bytes, extent.address)
@@ -42,7 +42,7 @@ impl FunctionStarts {
     }
 
     /// The function that holds `address`, up to where the next begins.
-    pub(super) fn around(&self, address: u64) -> Option<Function> {
+    pub(in crate::discover) fn around(&self, address: u64) -> Option<Function> {
         let place = self
             .offsets
             .partition_point(|offset| self.at(*offset) <= address);

@@ -11,7 +11,7 @@ mod recorded;
 
 use std::sync::Arc;
 
-use self::function_starts::FunctionStarts;
+pub(super) use self::function_starts::FunctionStarts;
 use self::recorded::{Recorded, recorded};
 use super::candidate::{Finding, Refusal};
 use super::elf_image::{ElfImage, Function};
