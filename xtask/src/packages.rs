@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 15] = [
+const NEEDED: [Package; 16] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -29,6 +29,7 @@ const NEEDED: [Package; 15] = [
     needed("wrk", "wrk"),
     needed("h2load", "nghttp2-client"),
     needed("nghttpd", "nghttp2-server"),
+    needed("chromium", "chromium"),
     needed("prometheus", "prometheus"),
     needed("promtool", "prometheus"),
     needed("bpftool", "bpftool"),

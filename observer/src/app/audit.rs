@@ -61,10 +61,18 @@ pub(super) fn run(command: &AuditCommandArgs) -> Exit {
         AuditCommandArgs::Prove { index, dir } => prove(dir, *index),
         AuditCommandArgs::CheckProof { file, vkey } => return check_proof(file, vkey),
         AuditCommandArgs::Export(args) => return super::query::export(args),
+        AuditCommandArgs::RotateKey { dir } => return rotate_key(dir),
         AuditCommandArgs::Checkpoint { dir } => last_checkpoint(dir),
     };
     match done {
         Ok(text) => print(&text),
+        Err(error) => failed(&error),
+    }
+}
+
+fn rotate_key(dir: &Path) -> Exit {
+    match crate::audit::ask(dir, &crate::audit::Request::RotateKey) {
+        Ok(()) => print("the key was replaced, and the old one destroyed\n"),
         Err(error) => failed(&error),
     }
 }

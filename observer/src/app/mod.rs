@@ -14,6 +14,7 @@ mod live;
 mod output;
 mod query;
 mod recordings;
+mod review;
 mod routes;
 
 use std::io::{self, Write as _};
@@ -28,6 +29,8 @@ pub fn run(command: Command) -> Exit {
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
         Command::Doctor { json } => doctor::run(json),
         Command::Routes => routes::run(),
+        Command::Report(args) => review::report(&args),
+        Command::Review(command) => review::run(&command),
         Command::Query(args) => query::query(&args),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),

@@ -7,16 +7,20 @@
 //!
 //! Left to right: [`Ocsf`] writes records; [`Log`] puts them in frames of a segment, grows the
 //! tree (`edge`, `tiles`) and signs it (`keys`, [`Note`]); [`AuditSink`] is the queue to the
-//! thread that does so. [`verify()`] and [`prove`] read it all back.
+//! thread that does so. [`verify()`] and [`prove`] read it all back, [`Search`] finds records by a
+//! [`Filter`], [`Review`] gathers what a reviewer looks at, and [`ask`] reaches the agent that holds
+//! the log.
 //!
 //! The folder of a log: `segments/` records, `tile/` hashes, `checkpoint` the last one, `vkey` the
 //! public key of the first epoch, `epochs/` proofs of the keys that followed, `key` the private key
-//! in force (mode 0600), `damaged/` what a start could not read.
+//! in force (mode 0600), `damaged/` what a start could not read, `index/` what searches use, `inbox/`
+//! what people ask of the agent.
 
 mod durable;
 mod edge;
 mod error;
 mod frame;
+mod inbox;
 mod keys;
 mod log;
 mod merkle;
@@ -28,6 +32,7 @@ mod proof;
 mod queue;
 mod record_head;
 mod report;
+mod review;
 mod search;
 mod segment;
 mod settings;
@@ -38,6 +43,7 @@ mod verify;
 mod tests;
 
 pub use error::AuditError;
+pub use inbox::{Request, ask};
 pub use log::Log;
 pub use merkle::{Frontier, Hash, leaf_hash};
 pub use note::{Checkpoint, Note, Vkey};
@@ -48,6 +54,7 @@ pub use proof::{Proof, last_checkpoint, prove};
 pub use queue::{AuditCounts, AuditSink, AuditThread, StartError, start};
 pub use record_head::RecordHead;
 pub use report::{Fault, Report};
+pub use review::{Event, Review, Row};
 pub use search::{Each, Field, Filter, FilterError, Indexer, Record, Search, Stats, Value};
 pub use settings::AuditSettings;
 pub use verify::{Trust, verify};

@@ -48,6 +48,15 @@ pub enum OwnEvent {
         /// Public half of the new key.
         vkey: String,
     },
+    /// Somebody has reviewed the log.
+    Review {
+        /// Who.
+        reviewer: String,
+        /// What they have to say.
+        remarks: String,
+        /// Records that there were.
+        size: u64,
+    },
     /// Segments with all records before `first` are removed.
     Retention {
         /// First index that is kept.
@@ -92,6 +101,16 @@ impl OwnEvent {
             Self::KeyEpoch { epoch, vkey } => {
                 (99, "key_epoch", 1, json!({"epoch": epoch, "vkey": vkey}))
             }
+            Self::Review {
+                reviewer,
+                remarks,
+                size,
+            } => (
+                99,
+                "review",
+                1,
+                json!({"reviewer": reviewer, "remarks": remarks, "size": size}),
+            ),
             Self::Retention { first } => (99, "retention", 1, json!({"first": first})),
         };
         let head = RecordHead {
@@ -150,6 +169,11 @@ impl OwnEvent {
             Self::KeyEpoch {
                 epoch: 1,
                 vkey: "name+id+key".to_owned(),
+            },
+            Self::Review {
+                reviewer: "A. Reviewer".to_owned(),
+                remarks: "nothing odd".to_owned(),
+                size: 9,
             },
             Self::Retention { first: 9 },
         ]

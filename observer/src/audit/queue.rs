@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::durable::{read_small, replace};
 use super::error::AuditError;
+use super::inbox;
 use super::log::Log;
 use super::ocsf::Ocsf;
 use super::own_event::OwnEvent;
@@ -25,6 +26,8 @@ const MOST_BATCHES: usize = 256;
 const BATCH: usize = 256;
 /// After a write failed, how long until the next try: a full disk does not empty in less.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often requests of people are looked for.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 /// How often new records are indexed, if there are enough of them.
 const INDEX_EVERY: Duration = Duration::from_secs(2);
 
@@ -223,6 +226,8 @@ pub fn start(
         disk_untold: 0,
         ocsf: Ocsf::default(),
         quiet_since: Instant::now(),
+        dir: dir.clone(),
+        asked_at: Instant::now(),
         not_before: None,
     };
     let thread = thread::Builder::new()
@@ -272,6 +277,9 @@ struct Writer {
     disk_untold: u64,
     ocsf: Ocsf,
     quiet_since: Instant,
+    dir: PathBuf,
+    /// When requests of people were last looked for.
+    asked_at: Instant,
     /// Writing failed: not again before this.
     not_before: Option<Instant>,
 }
@@ -356,6 +364,16 @@ impl Writer {
         }
         let committed = self.log.commit(unix_ms());
         self.outcome(committed);
+        if self.asked_at.elapsed() >= ASKED_EVERY {
+            self.asked_at = Instant::now();
+            for (path, request) in inbox::waiting(&self.dir) {
+                let applied = request.apply(&mut self.log, unix_ms());
+                if applied.is_ok() {
+                    inbox::done(&path);
+                }
+                self.outcome(applied);
+            }
+        }
     }
 
     /// What is missing is said where it is missing.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::query_args::{ExportArgs, QueryArgs};
+use super::query_args::{ExportArgs, QueryArgs, ReportArgs, ReviewArgs};
 use crate::config::{Format, MetricsAddress, parse_duration, parse_metrics};
 
 /// Sees the HTTP and HTTPS API calls of running programs, with no change to them.
@@ -76,6 +76,15 @@ Examples:
   observer query 'type=finding since 7d' --format jsonl | jq .message"
     )]
     Query(QueryArgs),
+    /// Show what a reviewer of the audit log should look at
+    #[command(after_help = "Examples:
+  observer report                                      the last 24 hours, as text
+  observer report --since 7d --html week.html          one page with plots")]
+    Report(ReportArgs),
+    /// Sign a review into the audit log
+    #[command(after_help = "Examples:
+  observer review sign --reviewer 'A. Person' --remarks 'nothing odd'")]
+    Review(ReviewArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
   observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
@@ -172,6 +181,14 @@ Exit code 0 if the log is good, 1 if not.")]
   observer audit export --since 24h > day.ocsf.jsonl
   observer audit export --since 2026-11-01 --format csv --filter 'status>=400' > failed.csv")]
     Export(ExportArgs),
+    /// Replace the signing key now, whether an agent writes the log or not
+    #[command(after_help = "Examples:
+  observer audit rotate-key /var/lib/observer/audit    after somebody could have read the key")]
+    RotateKey {
+        /// Folder of the log
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Print the last checkpoint, to be kept elsewhere
     #[command(after_help = "Examples:
   observer audit checkpoint /var/lib/observer/audit | ssh backup tee -a checkpoints")]

@@ -13,7 +13,7 @@ use super::args::{
     RunArgs,
 };
 use super::exit::Exit;
-use super::query_args::QueryArgs;
+use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
 use crate::config::{ConfigError, Settings, load};
 
 /// What to do, with valid settings.
@@ -39,6 +39,10 @@ pub enum Command {
     CheckConfig(Settings),
     /// Search the audit log.
     Query(QueryArgs),
+    /// Show what a reviewer should look at.
+    Report(ReportArgs),
+    /// What a reviewer does.
+    Review(ReviewCommandArgs),
     /// Verify the audit log, or prove what is in it.
     Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
@@ -112,6 +116,8 @@ pub fn parse_from(
             Command::CheckConfig(from_file(file.as_deref())?)
         }
         CommandArgs::Query(args) => Command::Query(args),
+        CommandArgs::Report(args) => Command::Report(args),
+        CommandArgs::Review(args) => Command::Review(args.command),
         CommandArgs::Audit(args) => Command::Audit(args.command),
         CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
     })

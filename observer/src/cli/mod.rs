@@ -14,4 +14,6 @@ pub use clap_complete::Shell;
 pub use command::{CliError, Command, completions, parse, parse_from};
 pub use doctor::{Check, DoctorReport};
 pub use exit::Exit;
-pub use query_args::{ExportArgs, QueryArgs, RecordFormat};
+pub use query_args::{
+    ExportArgs, QueryArgs, RecordFormat, ReportArgs, ReviewArgs, ReviewCommandArgs,
+};

@@ -1,6 +1,9 @@
 //! Arguments of the commands that search the audit log, as they are typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::parse_duration;
 
 /// Where the log is unless it is said.
 const DEFAULT_LOG: &str = "/var/lib/observer/audit";
@@ -61,4 +64,49 @@ pub struct ExportArgs {
     /// Form of the records
     #[arg(long, value_enum, default_value = "ocsf")]
     pub format: RecordFormat,
+}
+
+/// Arguments of `report`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct ReportArgs {
+    /// Folder of the log
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_LOG)]
+    pub log: PathBuf,
+    /// How far back
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
+    pub since: Duration,
+    /// Write one HTML page, readable without network, instead of text
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Public key of the log's first epoch, as `vkey` had it when the log was made
+    #[arg(long, value_name = "KEY")]
+    pub vkey: Option<String>,
+}
+
+/// Arguments of `review`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct ReviewArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ReviewCommandArgs,
+}
+
+/// The commands of a reviewer as they are typed.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum ReviewCommandArgs {
+    /// Write into the log that it was reviewed, by whom, and with which remarks
+    #[command(after_help = "Examples:
+  observer review sign --reviewer 'A. Person' --remarks 'two new endpoints, both expected'")]
+    Sign {
+        /// Who reviewed it
+        #[arg(long, value_name = "NAME")]
+        reviewer: String,
+        /// What there is to say
+        #[arg(long, value_name = "TEXT", default_value = "nothing to remark")]
+        remarks: String,
+        /// Folder of the log
+        #[arg(long, value_name = "DIR", default_value = DEFAULT_LOG)]
+        log: PathBuf,
+    },
 }

@@ -7,10 +7,12 @@ mod escape;
 mod jsonl;
 mod layout;
 mod records;
+mod review;
 mod table;
 mod timestamp;
 
 pub(crate) use escape::{harden_json, terminal_text};
 pub use jsonl::Jsonl;
 pub use records::{Grid, RECORD_COLUMNS, csv_head, csv_row, ecs, record_row};
+pub use review::{review_page, review_text};
 pub use table::{Style, Table};

@@ -144,6 +144,10 @@ struct Unmapped<'a> {
     records: Option<u64>,
     #[serde(borrow)]
     reason: Maybe<'a>,
+    #[serde(borrow)]
+    reviewer: Maybe<'a>,
+    #[serde(borrow)]
+    remarks: Maybe<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -271,6 +275,15 @@ impl<'a> Record<'a> {
     pub fn loss(&self) -> Option<(u64, &str)> {
         let reason = self.raw.unmapped.reason.as_ref()?;
         Some((self.raw.unmapped.records?, &reason.0))
+    }
+
+    /// Who reviewed the log, and what they said.
+    pub fn review(&self) -> Option<(&str, &str)> {
+        let unmapped = &self.raw.unmapped;
+        Some((
+            &unmapped.reviewer.as_ref()?.0,
+            &unmapped.remarks.as_ref()?.0,
+        ))
     }
 
     /// The value of a field.

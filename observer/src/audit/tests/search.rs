@@ -48,6 +48,8 @@ fn append(log: &mut Log, count: u64, random: &mut u64) {
                 kind: IdentityKind::Basic,
                 id: format!("user{}", (r >> 33) % 5).into(),
                 fingerprint: None,
+                earlier: None,
+                class: None,
                 source: "header:authorization".into(),
                 verified: false,
                 claims: None,
