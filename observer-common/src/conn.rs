@@ -1,5 +1,7 @@
 //! What the kernel half keeps for each socket, and what the user half may tell it about one.
 
+use crate::counter::ConnBooks;
+
 /// Nothing decided yet: payload goes to the user half, which will say.
 pub const VERDICT_OPEN: u8 = 0;
 /// HTTP/1: payload goes to the user half.
@@ -83,9 +85,45 @@ pub struct ConnState {
     pub own: u8,
     /// 1: events were sent for it, so its end must be reported.
     pub emitted: u8,
+    /// One of the `EXCLUDED_` constants.
+    pub excluded: u8,
     /// Explicit padding, always 0.
-    pub pad: [u8; 2],
+    pub pad: u8,
+    /// What became of its payload.
+    pub books: ConnBooks,
 }
+
+/// No filter was asked about the socket yet.
+pub const EXCLUDED_UNKNOWN: u8 = 0;
+/// No filter leaves the socket out.
+pub const EXCLUDED_NOT: u8 = 1;
+/// A filter leaves the socket out.
+pub const EXCLUDED_YES: u8 = 2;
+
+/// Only connections with one of the ports given are wanted.
+pub const FILTER_ONLY_PORTS: u32 = 1;
+/// Connections with one of the ports given are not wanted.
+pub const FILTER_PORTS: u32 = 2;
+/// Connections with an end in one of the networks given are not wanted.
+pub const FILTER_NETWORKS: u32 = 4;
+/// Connections of the control groups given, and of those below them, are not wanted.
+pub const FILTER_CGROUPS: u32 = 8;
+/// Connections of processes with one of the names given are not wanted.
+pub const FILTER_NAMES: u32 = 16;
+
+/// Most entries of one filter.
+pub const FILTER_ENTRIES: u32 = 256;
+/// Levels below the root at which a control group can be left out.
+pub const FILTER_CGROUP_LEVELS: i32 = 8;
+
+/// Value of a port that is wanted.
+pub const PORT_ONLY: u8 = 1;
+/// Value of a port that is not wanted.
+pub const PORT_EXCLUDED: u8 = 2;
+
+/// An address in the filter of networks: the family (4 or 6), three zeros, and the address as in
+/// [`crate::event::Tuple`].
+pub type FilterAddress = [u8; 20];
 
 /// What the user half tells the kernel half about one socket, by cookie.
 #[repr(C)]
@@ -118,7 +156,7 @@ pub struct Mover {
 }
 
 const _: () = assert!(size_of::<Mover>() == 16);
-const _: () = assert!(size_of::<ConnState>() == 40);
+const _: () = assert!(size_of::<ConnState>() == 104);
 const _: () = assert!(size_of::<Control>() == 12);
 
 #[cfg(feature = "user")]

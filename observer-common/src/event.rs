@@ -3,18 +3,22 @@
 //! Every record begins with [`EventHeader`]; `kind` says which body follows it. Only the first
 //! `captured` bytes of a payload are initialised: readers must never look past them.
 
+use crate::counter::ConnBooks;
+
 /// A TCP segment as it passed a socket. Body: [`SegmentBody`], then `captured` payload bytes.
 pub const KIND_SEGMENT: u8 = 1;
 /// Plaintext of a TLS library call. Body: [`PlaintextBody`], then `captured` payload bytes.
 pub const KIND_PLAINTEXT: u8 = 2;
 /// A process moved bytes over a socket whose owner was not known. Body: [`OwnerBody`].
 pub const KIND_OWNER: u8 = 3;
-/// A socket was closed. No body.
+/// A socket was closed. Body: [`ClosedBody`].
 pub const KIND_CLOSED: u8 = 4;
 /// A thread moved bytes of a TLS connection outside a TLS library call. Body: [`TlsIoBody`].
 pub const KIND_TLS_IO: u8 = 5;
 /// A TLS object was freed. Body: [`TlsFreedBody`].
 pub const KIND_TLS_FREED: u8 = 6;
+/// Bytes that a socket function moved. Body: [`BytesBody`], then `captured` payload bytes.
+pub const KIND_BYTES: u8 = 7;
 
 /// Bytes that came in through the socket observed.
 pub const INBOUND: u8 = 0;
@@ -39,6 +43,8 @@ pub const FLAG_TLS: u16 = 64;
 /// The segment completed the handshake and was seen under the listener: the socket it belongs to
 /// has the same addresses and shows with its next segment.
 pub const FLAG_EMBRYO: u16 = 128;
+/// The first event of a stream whose bytes are taken at socket functions.
+pub const FLAG_FIRST: u16 = 256;
 
 /// What every event begins with.
 #[repr(C)]
@@ -112,6 +118,22 @@ pub struct PlaintextBody {
     pub library: u32,
 }
 
+/// Bytes that one call of a socket function moved.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BytesBody {
+    /// Addresses; family 0 for Unix sockets.
+    pub tuple: Tuple,
+    /// TCP: sequence number of the first byte. Else the bytes moved in this direction before.
+    pub offset: u64,
+    /// Bytes moved; those not captured are a gap of known size.
+    pub moved: u32,
+    /// One of the `SOCKET_` constants.
+    pub socket: u8,
+    /// Explicit padding, always 0.
+    pub pad: [u8; 3],
+}
+
 /// Which process moves the bytes of a socket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,6 +144,14 @@ pub struct OwnerBody {
     pub tid: u32,
     /// Its name, as in `/proc/TGID/comm`.
     pub comm: [u8; 16],
+}
+
+/// The end of a socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClosedBody {
+    /// What became of its payload; all zero where the kernel half cannot reach that.
+    pub books: ConnBooks,
 }
 
 /// Ciphertext moved over a TLS connection by a thread that was not inside a TLS library call:
@@ -151,5 +181,7 @@ const _: () = assert!(size_of::<EventHeader>() == 24);
 const _: () = assert!(size_of::<Tuple>() == 40);
 const _: () = assert!(size_of::<SegmentBody>() == 56);
 const _: () = assert!(size_of::<PlaintextBody>() == 40);
+const _: () = assert!(size_of::<BytesBody>() == 56);
 const _: () = assert!(size_of::<OwnerBody>() == 24);
 const _: () = assert!(size_of::<TlsIoBody>() == 16);
+const _: () = assert!(size_of::<ClosedBody>() == 64);

@@ -5,4 +5,5 @@
 pub mod conn;
 pub mod counter;
 pub mod event;
+pub mod socket;
 pub mod tls;

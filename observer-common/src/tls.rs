@@ -14,6 +14,9 @@ pub const COUNT_NONE: u64 = 3;
 /// Number of a library on kernels whose probes cannot carry one.
 pub const LIBRARY_UNKNOWN: u32 = u32::MAX;
 
+/// Number of the kernel's own TLS.
+pub const LIBRARY_KERNEL: u32 = u32::MAX - 1;
+
 /// Attach cookie of a TLS probe: library number, direction, and where the byte count is found.
 ///
 /// Bits 0..32 library, bit 32 direction (as in [`crate::event::INBOUND`]), bits 33..35 count, bit 35
@@ -113,6 +116,8 @@ pub struct TlsStream {
     pub bytes_in: u64,
     /// Plaintext bytes that went out.
     pub bytes_out: u64,
+    /// Not 0: a setting leaves its socket out.
+    pub excluded: u64,
 }
 
 /// What the user half tells the kernel half about one life of a TLS object, by its number.

@@ -47,6 +47,21 @@ pub fn first_bytes(skb: *mut __sk_buff, tcp: &Tcp, first: u32) -> Said {
     }
 }
 
+/// The first four bytes; zero if they cannot be read.
+#[inline(always)]
+pub fn first_word(skb: *mut __sk_buff, tcp: &Tcp) -> u32 {
+    let mut bytes = [0_u8; 4];
+    let _ = load(skb, tcp.payload_at, &raw mut bytes, 4);
+    u32::from_be_bytes(bytes)
+}
+
+/// A message that begins with this word is a request of HTTP/1.
+#[inline(always)]
+pub fn is_request(word: u32) -> bool {
+    word != u32::from_be_bytes(*b"HTTP")
+        && first_bytes_say(word, 0, 0, 0) == u32::from(VERDICT_HTTP)
+}
+
 /// The verdict, and the protocol's number 8 bits above, of the words at 0, 4 and 12.
 ///
 /// The name makes it a global function, which the verifier walks through by itself and once, and

@@ -10,19 +10,19 @@
 //! keeps what it must by cookie.
 
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    helpers::generated::bpf_get_current_pid_tgid,
     macros::{btf_tracepoint, fexit},
     programs::{BtfTracePointContext, FExitContext},
 };
 use observer_common::{
     conn::Mover,
-    event::{EventHeader, INBOUND, KIND_CLOSED, KIND_OWNER, OUTBOUND, OwnerBody},
+    event::{ClosedBody, INBOUND, KIND_CLOSED, KIND_OWNER, OUTBOUND},
 };
 
 use crate::{
     maps::{MOVERS, OWN_TGID, SOCK_COOKIE, SOCKET_SK, TLS_CALLS},
     ring,
-    sockets::{TCP_CLOSE, moved_by_socket},
+    sockets::{TCP_CLOSE, header, moved_by_socket, owner},
 };
 
 /// `int inet_sendmsg(struct socket *sock, struct msghdr *msg, size_t size)`
@@ -152,23 +152,15 @@ fn try_by_cookie(ctx: &FExitContext, moved: i32, direction: u8) -> Option<()> {
         if unsafe { (*mover).tls_object } == object {
             return None;
         }
-        let stream = crate::tls::stream(unsafe { &(*call).key })?;
-        unsafe {
-            (*stream).cookie = cookie;
-            (*mover).tls_object = object;
-        }
+        crate::tls::bind(unsafe { &(*call).key }, cookie)?;
+        unsafe { (*mover).tls_object = object };
         return Some(());
     }
     if unsafe { (*mover).owner } == tgid {
         return None;
     }
     unsafe { (*mover).owner = tgid };
-    let mut body = OwnerBody {
-        tgid,
-        tid: thread as u32,
-        comm: [0; 16],
-    };
-    unsafe { bpf_get_current_comm((&raw mut body.comm).cast(), 16) };
+    let body = owner(thread);
     let _ = ring::send(header(cookie, KIND_OWNER, direction), body);
     Some(())
 }
@@ -181,18 +173,6 @@ fn try_state(ctx: &BtfTracePointContext) -> Option<()> {
     }
     let cookie = cookie(ctx.arg(0))?;
     let _ = MOVERS.remove(&cookie);
-    let _ = ring::send(header(cookie, KIND_CLOSED, INBOUND), ());
+    let _ = ring::send(header(cookie, KIND_CLOSED, INBOUND), ClosedBody::default());
     Some(())
-}
-
-#[inline(always)]
-fn header(cookie: u64, kind: u8, direction: u8) -> EventHeader {
-    EventHeader {
-        kind,
-        direction,
-        flags: 0,
-        captured: 0,
-        time_ns: unsafe { bpf_ktime_get_ns() },
-        cookie,
-    }
 }

@@ -2,9 +2,9 @@
 
 use core::arch::asm;
 
-use observer_common::counter::{LedgerRow, Tally};
+use observer_common::counter::{ConnBooks, LedgerRow, Tally};
 
-use crate::{maps::LEDGER, ring::Unsent};
+use crate::{first_bytes::is_request, maps::LEDGER, ring::Unsent};
 
 /// The row of a source on this processor.
 #[inline(always)]
@@ -30,6 +30,33 @@ pub fn add_calls(tally: *mut Tally, calls: u64, bytes: u64) {
     unsafe {
         asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) tally, in(reg) calls);
         asm!("lock *(u64 *)({0} + 8) += {1}", in(reg) tally, in(reg) bytes);
+    }
+}
+
+/// Books the same in a connection's share.
+#[inline(always)]
+pub fn settle_connection(
+    books: *mut ConnBooks,
+    result: &Result<(), Unsent>,
+    sent: u32,
+    moved: u32,
+) {
+    let (delivered, lost) = unsafe { (&raw mut (*books).delivered, &raw mut (*books).lost) };
+    if result.is_err() {
+        add(lost, u64::from(moved));
+        return;
+    }
+    add(delivered, u64::from(sent));
+    if sent < moved {
+        add_calls(lost, 0, u64::from(moved - sent));
+    }
+}
+
+/// Counts a request among what the full ring cost, so that their number survives.
+#[inline(always)]
+pub fn settle_request(row: *mut LedgerRow, word: u32, moved: u32) {
+    if is_request(word) {
+        add(unsafe { &raw mut (*row).lost_requests }, u64::from(moved));
     }
 }
 
@@ -61,7 +88,7 @@ pub fn settle(
             return;
         }
         Err(Unsent::Full) => unsafe { &raw mut (*row).ring_full },
-        Err(Unsent::Unreadable) => unsafe { &raw mut (*row).unreadable },
+        Err(Unsent::Unreadable | Unsent::TooMany) => unsafe { &raw mut (*row).unreadable },
     };
     add(tally, u64::from(moved));
 }

@@ -17,6 +17,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod filters;
+#[cfg(target_arch = "bpf")]
 mod first_bytes;
 #[cfg(target_arch = "bpf")]
 mod functions;
@@ -25,6 +27,8 @@ mod ledger;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod msg_iter;
+#[cfg(target_arch = "bpf")]
 mod openings;
 #[cfg(target_arch = "bpf")]
 mod packets;
@@ -32,6 +36,10 @@ mod packets;
 mod payload;
 #[cfg(target_arch = "bpf")]
 mod ring;
+#[cfg(target_arch = "bpf")]
+mod socket_functions;
+#[cfg(target_arch = "bpf")]
+mod socket_stream;
 #[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]

@@ -6,11 +6,12 @@ use aya_ebpf::{
     Global,
     bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
     macros::{btf_map, map},
-    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
 use observer_common::{
-    conn::{ConnState, Control, Mover, PROTOCOLS as PROTOCOL_COUNT},
+    conn::{ConnState, Control, FILTER_ENTRIES, FilterAddress, Mover, PROTOCOLS as PROTOCOL_COUNT},
     counter::{LedgerRow, SOURCES},
+    socket::SocketStream,
     tls::{TlsCall, TlsControl, TlsKey, TlsStream},
 };
 
@@ -70,6 +71,15 @@ pub static SERVED: LruHashMap<u64, u8> = LruHashMap::with_max_entries(16_384, 0)
 #[map]
 pub static MOVERS: LruHashMap<u64, Mover> = LruHashMap::with_max_entries(65_536, 0);
 
+/// Sockets whose bytes are taken at socket functions, by address. Written and read by those; an
+/// entry goes when its socket closes, and the least used make room.
+#[map]
+pub static SOCKETS: LruHashMap<u64, SocketStream> = LruHashMap::with_max_entries(32_768, 0);
+
+/// A zeroed value to insert from. Written by nobody.
+#[map]
+pub static SOCKET_NEW: Array<SocketStream> = Array::with_max_entries(1, 0);
+
 /// Threads inside a TLS library call. Written at its entry, removed at its return; sockets read it.
 #[map]
 pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16_384, 0);
@@ -104,6 +114,23 @@ pub static LEDGER: PerCpuArray<LedgerRow> = PerCpuArray::with_max_entries(SOURCE
 /// Connections that are not HTTP, by protocol. Written by packets, summed by the user half.
 #[map]
 pub static PROTOCOLS: PerCpuArray<u64> = PerCpuArray::with_max_entries(PROTOCOL_COUNT, 0);
+
+/// Ports that settings name, and which way. Written by the user half, read by packets.
+#[map]
+pub static PORTS: HashMap<u32, u8> = HashMap::with_max_entries(FILTER_ENTRIES, 0);
+
+/// Networks that are left out. Written by the user half, read by packets.
+#[map]
+pub static NETWORKS: LpmTrie<FilterAddress, u8> =
+    LpmTrie::with_max_entries(FILTER_ENTRIES, BPF_F_NO_PREALLOC);
+
+/// Control groups that are left out, by their number. Written by the user half, read by packets.
+#[map]
+pub static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(FILTER_ENTRIES, 0);
+
+/// Names of processes that are left out. Written by the user half, read by sockets.
+#[map]
+pub static NAMES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(FILTER_ENTRIES, 0);
 
 /// Events to the user half. Sized at load from the settings.
 #[map]
@@ -151,6 +178,9 @@ pub static OWN_TGID: Global<u32> = Global::new(0);
 /// 1: deliver both ends of a connection between two programs of this host.
 #[unsafe(no_mangle)]
 pub static BOTH_SIDES: Global<u8> = Global::new(0);
+/// `FILTER_` bits of the filters that have entries.
+#[unsafe(no_mangle)]
+pub static FILTERS: Global<u32> = Global::new(0);
 /// Bytes waiting in the ring at which the reader is woken; below, it polls.
 #[unsafe(no_mangle)]
 pub static WAKE_BYTES: Global<u64> = Global::new(1 << 20);

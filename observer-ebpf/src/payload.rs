@@ -9,21 +9,22 @@ use aya_ebpf::{
     },
 };
 use observer_common::{
-    conn::{ConnState, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
+    conn::{ConnState, VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
     counter::{LedgerRow, Tally},
     event::{
-        EventHeader, FLAG_CONNECTED, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST,
-        FLAG_TLS, INBOUND, KIND_SEGMENT, OUTBOUND, SegmentBody, Tuple,
+        EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL,
+        FLAG_RST, FLAG_TLS, INBOUND, KIND_SEGMENT, OUTBOUND, SegmentBody, Tuple,
     },
 };
 
 use crate::{
-    first_bytes::first_bytes,
+    filters::excluded,
+    first_bytes::{first_bytes, first_word},
     ledger,
     maps::{BOTH_SIDES, CONNS, CONTROL, HELLO, MOST, MOST_HEAD, MOST_HELLO, MOST_WHOLE, PROTOCOLS},
     openings::accepted_link,
     packets::{TCP_FIN, TCP_RST, Tcp},
-    ring::{self, HEAD, LARGEST},
+    ring::{self, HEAD, LARGEST, Unsent},
 };
 
 /// A body worth asking whether it can be skipped begins with segments of at least this size.
@@ -60,6 +61,10 @@ pub fn try_payload(
     let bytes = u64::from(tcp.payload);
     if unsafe { (*state).own } != 0 {
         ledger::add(unsafe { &raw mut (*row).own }, bytes);
+        return Some(());
+    }
+    if excluded(skb, state, tuple) {
+        filtered(state, unsafe { &raw mut (*row).excluded }, bytes);
         return Some(());
     }
     let duplicate = unsafe { (*state).connected & (*state).peer_local } != 0;
@@ -106,21 +111,26 @@ pub fn try_payload(
             MOST.get(MOST_HELLO)
         } else {
             announce(skb, state, tcp, tuple, direction);
-            ledger::add(unsafe { &raw mut (*row).tls }, bytes);
+            filtered(state, unsafe { &raw mut (*row).tls }, bytes);
             return Some(());
         };
     } else if verdict == VERDICT_OTHER {
-        ledger::add(unsafe { &raw mut (*row).other }, bytes);
+        filtered(state, unsafe { &raw mut (*row).other }, bytes);
         return Some(());
     } else {
         if duplicate && BOTH_SIDES.load() == 0 {
-            ledger::add(unsafe { &raw mut (*row).duplicate }, bytes);
+            filtered(state, unsafe { &raw mut (*row).duplicate }, bytes);
             return Some(());
         }
         if (tcp.payload >= SKIP_FROM || packets % CONTROL_EVERY == 0 || verdict == VERDICT_OPEN)
-            && let Some(tally) = controlled(skb, state, tcp, direction, row)
+            && let Some(verdict) = controlled(skb, state, tcp, direction)
         {
-            ledger::add(tally, bytes);
+            if verdict == VERDICT_OTHER {
+                filtered(state, unsafe { &raw mut (*row).other }, bytes);
+            } else {
+                ledger::add(unsafe { &raw mut (*row).skipped }, bytes);
+                ledger::add(unsafe { &raw mut (*state).books.skipped }, bytes);
+            }
             return Some(());
         }
         if tcp.payload > HEAD && ring::crowded() {
@@ -154,6 +164,13 @@ fn announce(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, tuple: &Tuple
     let _ = ring::send(header, body);
 }
 
+/// Books payload that is left out on purpose.
+#[inline(always)]
+fn filtered(state: *mut ConnState, line: *mut Tally, bytes: u64) {
+    ledger::add(line, bytes);
+    ledger::add(unsafe { &raw mut (*state).books.filtered }, bytes);
+}
+
 /// Counts a connection that is found not to be HTTP.
 #[inline(always)]
 fn other(protocol: u8) {
@@ -162,16 +179,10 @@ fn other(protocol: u8) {
     }
 }
 
-/// What the user half said of this connection: the ledger line the payload belongs to, or `None`
-/// if it is wanted.
+/// What the user half said of this connection: [`VERDICT_OTHER`], [`VERDICT_HTTP`] if the payload is
+/// to be skipped, or `None` if it is wanted.
 #[inline(always)]
-fn controlled(
-    skb: *mut __sk_buff,
-    state: *mut ConnState,
-    tcp: &Tcp,
-    direction: u8,
-    row: *mut LedgerRow,
-) -> Option<*mut Tally> {
+fn controlled(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: u8) -> Option<u8> {
     let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
     let control = CONTROL.get_ptr_mut(&cookie)?;
     let said = unsafe { (*control).verdict };
@@ -179,7 +190,7 @@ fn controlled(
         unsafe { (*state).verdict = said };
         if said == VERDICT_OTHER {
             other(0);
-            return Some(unsafe { &raw mut (*row).other });
+            return Some(VERDICT_OTHER);
         }
     }
     let (set, until) = unsafe {
@@ -197,7 +208,7 @@ fn controlled(
     // The segment that reaches the place is delivered: it says when the body ended. An end that
     // comes with bytes is told with them.
     if left != 0 && left < 1 << 31 && tcp.flags & (TCP_FIN | TCP_RST) == 0 {
-        return Some(unsafe { &raw mut (*row).skipped });
+        return Some(VERDICT_HTTP);
     }
     if left == 0 || left >= 1 << 31 {
         unsafe { *set = 0 };
@@ -280,8 +291,21 @@ pub fn send(
         bpf_skb_load_bytes(skb.cast(), at, to.cast(), n) == 0
     });
     if how.most & HELLO != 0 {
-        ledger::add(unsafe { &raw mut (*row).tls }, u64::from(tcp.payload));
-    } else {
-        ledger::settle(row, result, n, tcp.payload, most < LARGEST);
+        filtered(
+            state,
+            unsafe { &raw mut (*row).tls },
+            u64::from(tcp.payload),
+        );
+        return;
     }
+    // A listener's state is not written: what it accepts would inherit it.
+    if how.flag & FLAG_EMBRYO == 0 {
+        let books = unsafe { &raw mut (*state).books };
+        ledger::settle_connection(books, &result, n, tcp.payload);
+    }
+    if let Err(Unsent::Full) = result {
+        let word = first_word(skb, tcp);
+        ledger::settle_request(row, word, tcp.payload);
+    }
+    ledger::settle(row, result, n, tcp.payload, most < LARGEST);
 }

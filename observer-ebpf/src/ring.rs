@@ -18,6 +18,23 @@ pub struct Record<B, const N: usize> {
     payload: [u8; N],
 }
 
+impl<B, const N: usize> Record<B, N> {
+    /// Where its parts are.
+    ///
+    /// # Safety
+    /// `record` points to a record of the ring.
+    #[inline(always)]
+    pub unsafe fn parts(record: *mut Self) -> (*mut EventHeader, *mut B, *mut u8) {
+        unsafe {
+            (
+                &raw mut (*record).header,
+                &raw mut (*record).body,
+                (&raw mut (*record).payload).cast(),
+            )
+        }
+    }
+}
+
 /// The largest payload of one event: the largest BIG TCP packet the kernel makes (512 KiB,
 /// `GSO_MAX_SIZE`, kernel `include/linux/netdevice.h`).
 pub const LARGEST: u32 = 512 << 10;
@@ -32,6 +49,8 @@ pub enum Unsent {
     Full,
     /// The payload could not be read.
     Unreadable,
+    /// It lies in more pieces than are gathered.
+    TooMany,
 }
 
 /// Bytes that wait for the reader.
@@ -49,7 +68,7 @@ pub fn crowded() -> bool {
 /// Wakes the reader when the waiting bytes pass the mark, and leaves it to its poll otherwise:
 /// a wake-up for each event costs more than the event (2 µs against 0.4 µs measured).
 #[inline(always)]
-fn wake(record: u64) -> u64 {
+pub fn wake(record: u64) -> u64 {
     let waiting = waiting();
     let mark = WAKE_BYTES.load();
     if waiting >= mark && waiting < mark + 2 * record {

@@ -4,6 +4,7 @@
 //! newer (kernel `include/trace/events/sock.h`).
 
 use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
     helpers::generated::{
         bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_ktime_get_ns,
         bpf_sk_storage_get,
@@ -12,23 +13,27 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use observer_common::{
-    conn::{ConnState, VERDICT_OTHER, VERDICT_TLS},
+    conn::{ConnState, EXCLUDED_YES, FILTER_NAMES, VERDICT_OTHER, VERDICT_TLS},
     event::{
-        EventHeader, INBOUND, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND, OwnerBody, TlsIoBody,
+        ClosedBody, EventHeader, INBOUND, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND,
+        OwnerBody, TlsIoBody,
     },
 };
 
 use crate::{
-    maps::{BOTH_SIDES, CONNS, OWN_TGID, TLS_CALLS},
+    filters::name_excluded,
+    maps::{BOTH_SIDES, CONNS, FILTERS, OWN_TGID, TLS_CALLS},
     ring,
 };
 
 /// `TCP_CLOSE` of kernel `include/net/tcp_states.h`.
 pub const TCP_CLOSE: i32 = 7;
+const TCP_SYN_SENT: i32 = 2;
+const TCP_LISTEN: i32 = 10;
 
 /// TLS operations reported for one socket outside TLS library calls. Binding needs one or two
 /// after the handshake; the bound keeps a program with an unknown TLS library from flooding.
-const MAX_TLS_IO: u32 = 64;
+pub const MAX_TLS_IO: u32 = 64;
 
 /// `TP_PROTO(struct sock *sk, int ret, int flags)`
 #[btf_tracepoint(function = "sock_send_length")]
@@ -74,6 +79,12 @@ pub fn moved_by_socket(sk: *mut core::ffi::c_void, moved: i32, direction: u8) ->
         return None;
     }
     let thread = unsafe { bpf_get_current_pid_tgid() };
+    if unsafe { (*state).excluded } == EXCLUDED_YES {
+        let call = TLS_CALLS.get_ptr(&thread)?;
+        let stream = crate::tls::stream(unsafe { &(*call).key })?;
+        unsafe { (*stream).excluded = 1 };
+        return None;
+    }
     if verdict != VERDICT_TLS && unsafe { (*state).from_start } == 0 {
         // Joined in the middle of a TLS record, whose bytes say nothing: the library call around
         // this operation does. The next packet tells the addresses.
@@ -103,14 +114,29 @@ pub fn moved_by_socket(sk: *mut core::ffi::c_void, moved: i32, direction: u8) ->
         return None;
     }
     unsafe { (*state).owner = tgid };
+    let body = owner(thread);
+    if name_excluded(&body.comm) {
+        unsafe { (*state).excluded = EXCLUDED_YES };
+    }
+    let _ = ring::send(header(cookie(sk), KIND_OWNER, direction), body);
+    Some(())
+}
+
+#[inline(always)]
+fn cookie(sk: *mut core::ffi::c_void) -> u64 {
+    unsafe { bpf_get_socket_cookie(sk) }
+}
+
+/// The thread that runs, as the mover of a socket's bytes.
+#[inline(always)]
+pub fn owner(thread: u64) -> OwnerBody {
     let mut body = OwnerBody {
-        tgid,
+        tgid: (thread >> 32) as u32,
         tid: thread as u32,
         comm: [0; 16],
     };
     unsafe { bpf_get_current_comm((&raw mut body.comm).cast(), 16) };
-    let _ = ring::send(header(sk, KIND_OWNER, direction), body);
-    Some(())
+    body
 }
 
 /// Binds the TLS object in use on this thread to the socket, or reports the operation so that the
@@ -128,11 +154,10 @@ fn try_tls_moved(
         if unsafe { (*state).tls_object } == object {
             return None;
         }
-        let stream = crate::tls::stream(unsafe { &(*call).key })?;
-        unsafe {
-            (*stream).cookie = bpf_get_socket_cookie(sk);
-            (*state).tls_object = object;
-        }
+        crate::tls::bind(unsafe { &(*call).key }, unsafe {
+            bpf_get_socket_cookie(sk)
+        })?;
+        unsafe { (*state).tls_object = object };
         return Some(());
     }
     if unsafe { (*state).tls_object } != 0 || unsafe { (*state).tls_io } >= MAX_TLS_IO {
@@ -145,34 +170,59 @@ fn try_tls_moved(
         moved,
         pad: 0,
     };
-    let _ = ring::send(header(sk, KIND_TLS_IO, direction), body);
+    let _ = ring::send(header(cookie(sk), KIND_TLS_IO, direction), body);
     Some(())
 }
 
 #[inline(always)]
 fn try_state(ctx: &BtfTracePointContext) -> Option<()> {
     let new_state: i32 = ctx.arg(2);
+    let sk: *mut core::ffi::c_void = ctx.arg(0);
+    if FILTERS.load() & FILTER_NAMES != 0 && (new_state == TCP_LISTEN || new_state == TCP_SYN_SENT)
+    {
+        return try_opened(sk);
+    }
     if new_state != TCP_CLOSE {
         return None;
     }
-    let sk: *mut core::ffi::c_void = ctx.arg(0);
     let state = storage(sk)?;
     if unsafe { (*state).emitted } == 0 {
         return None;
     }
     unsafe { (*state).emitted = 0 };
-    let _ = ring::send(header(sk, KIND_CLOSED, INBOUND), ());
+    let body = ClosedBody {
+        books: unsafe { (*state).books },
+    };
+    let _ = ring::send(header(cookie(sk), KIND_CLOSED, INBOUND), body);
+    Some(())
+}
+
+/// A process listens or connects: if settings leave it out, its socket is, before any byte moves,
+/// and what a listener accepts inherits that.
+#[inline(always)]
+fn try_opened(sk: *mut core::ffi::c_void) -> Option<()> {
+    let body = owner(unsafe { bpf_get_current_pid_tgid() });
+    if !name_excluded(&body.comm) {
+        return None;
+    }
+    let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
+    let state = unsafe { bpf_sk_storage_get(CONNS.as_ptr(), sk, core::ptr::null_mut(), flags) };
+    if state.is_null() {
+        return None;
+    }
+    let state = state.cast::<ConnState>();
+    unsafe { (*state).excluded = EXCLUDED_YES };
     Some(())
 }
 
 #[inline(always)]
-fn header(sk: *mut core::ffi::c_void, kind: u8, direction: u8) -> EventHeader {
+pub fn header(cookie: u64, kind: u8, direction: u8) -> EventHeader {
     EventHeader {
         kind,
         direction,
         flags: 0,
         captured: 0,
         time_ns: unsafe { bpf_ktime_get_ns() },
-        cookie: unsafe { bpf_get_socket_cookie(sk) },
+        cookie,
     }
 }

@@ -25,7 +25,7 @@ use observer_common::{
 use crate::{
     ledger,
     maps::{OWN_TGID, TLS_CALLS, TLS_CONTROL, TLS_NEW, TLS_STREAMS},
-    ring::{self, HEAD, LARGEST},
+    ring::{self, HEAD, LARGEST, Unsent},
 };
 
 /// `int f(SSL *s, void *buf, size_t num, ...)` with the argument registers still intact.
@@ -56,7 +56,8 @@ pub fn tls_call_return(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 pub fn tls_free(ctx: ProbeContext) -> u32 {
     if let Some(object) = ctx.arg(0) {
-        let _ = freed(object);
+        let tgid = unsafe { bpf_get_current_pid_tgid() } >> 32;
+        let _ = freed(&TlsKey { object, tgid });
     }
     0
 }
@@ -118,6 +119,21 @@ pub fn stream(key: &TlsKey) -> Option<*mut TlsStream> {
     Some(stream)
 }
 
+/// The TLS object is used with this socket. If it was used with another before, that life is over:
+/// an object lies where one lay whose end was not seen.
+#[inline(always)]
+pub fn bind(key: &TlsKey, cookie: u64) -> Option<()> {
+    let bound = stream(key)?;
+    let before = unsafe { (*bound).cookie };
+    if before != 0 && before != cookie {
+        let _ = freed(key);
+        unsafe { (*stream(key)?).cookie = cookie };
+    } else {
+        unsafe { (*bound).cookie = cookie };
+    }
+    Some(())
+}
+
 /// Works in the memory of the call's own entry: another 64 bytes of stack, and the kernel (6.13 and
 /// newer) would give the program a stack per processor, which a preempting task could overwrite.
 #[inline(always)]
@@ -159,6 +175,9 @@ pub fn deliver(call: *mut TlsCall) -> Option<()> {
     }
     let stream = stream(unsafe { &(*call).key })?;
     unsafe { *total(stream, cookie) += moved };
+    if unsafe { (*stream).excluded } != 0 {
+        return left_out(moved, Why::Excluded);
+    }
     if let Some(control) = TLS_CONTROL.get_ptr(unsafe { &(*stream).stream }) {
         let until = unsafe {
             if cookie.direction() == INBOUND {
@@ -170,22 +189,34 @@ pub fn deliver(call: *mut TlsCall) -> Option<()> {
         let duplicate = unsafe { (*control).duplicate } != 0;
         // The call that reaches the place is delivered: it says when the body ended.
         if duplicate || unsafe { *total(stream, cookie) } < until {
-            return left_out(moved, duplicate);
+            let why = if duplicate {
+                Why::Duplicate
+            } else {
+                Why::Skipped
+            };
+            return left_out(moved, why);
         }
     }
     send(call, stream)
 }
 
+/// Why a call is not needed.
+enum Why {
+    Excluded,
+    Duplicate,
+    Skipped,
+}
+
 /// Books a call that the user half does not need.
 #[inline(always)]
-fn left_out(moved: u64, duplicate: bool) -> Option<()> {
+fn left_out(moved: u64, why: Why) -> Option<()> {
     let row = ledger::row(SOURCE_TLS)?;
     ledger::add(unsafe { &raw mut (*row).seen }, moved);
     let tally = unsafe {
-        if duplicate {
-            &raw mut (*row).duplicate
-        } else {
-            &raw mut (*row).skipped
+        match why {
+            Why::Excluded => &raw mut (*row).excluded,
+            Why::Duplicate => &raw mut (*row).duplicate,
+            Why::Skipped => &raw mut (*row).skipped,
         }
     };
     ledger::add(tally, moved);
@@ -239,19 +270,34 @@ fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
     let row = ledger::row(SOURCE_TLS)?;
     let moved = unsafe { (*call).count } as u32;
     let n = unsafe { (*call).captured } as u32;
+    // The cookie has served, and its place is not on the stack.
+    unsafe { (*call).cookie = u64::from(matches!(result, Err(Unsent::Full))) };
     ledger::settle(row, result, n, moved, n <= HEAD);
+    if unsafe { (*call).cookie } != 0 {
+        lost(call);
+    }
     Some(())
 }
 
-/// The TLS object ends here.
+/// Counts a request that the full ring cost. A function of its own, with a stack of its own.
+#[inline(never)]
+fn lost(call: *mut TlsCall) -> u32 {
+    let word = unsafe { &raw mut (*call).captured };
+    let from = unsafe { (*call).buffer } as *const _;
+    if unsafe { bpf_probe_read_user(word.cast(), 4, from) } != 0 {
+        return 0;
+    }
+    if let Some(row) = ledger::row(SOURCE_TLS) {
+        let word = u32::from_be(unsafe { word.cast::<u32>().read() });
+        ledger::settle_request(row, word, unsafe { (*call).count } as u32);
+    }
+    1
+}
+
+/// The TLS object ends here, or begins anew.
 #[inline(always)]
-pub fn freed(object: u64) -> Option<()> {
-    let thread = unsafe { bpf_get_current_pid_tgid() };
-    let key = TlsKey {
-        object,
-        tgid: thread >> 32,
-    };
-    let stream = TLS_STREAMS.get_ptr(&key)?;
+pub fn freed(key: &TlsKey) -> Option<()> {
+    let stream = TLS_STREAMS.get_ptr(key)?;
     let body = TlsFreedBody {
         stream: unsafe { (*stream).stream },
     };
@@ -263,7 +309,7 @@ pub fn freed(object: u64) -> Option<()> {
         time_ns: unsafe { bpf_ktime_get_ns() },
         cookie: unsafe { (*stream).cookie },
     };
-    let _ = TLS_STREAMS.remove(&key);
+    let _ = TLS_STREAMS.remove(key);
     let _ = ring::send(header, body);
     Some(())
 }

@@ -13,12 +13,12 @@ use aya_ebpf::{
 };
 use observer_common::{
     event::OUTBOUND,
-    tls::{TlsCookie, go_key},
+    tls::{TlsCookie, TlsKey, go_key},
 };
 
 use crate::{
     maps::{GO_CALLS, GO_NEW, OWN_TGID},
-    tls::deliver,
+    tls::{deliver, freed},
 };
 
 /// `func (c *Conn) Read(b []byte) (int, error)`, and `Write`, before the registers change.
@@ -38,7 +38,10 @@ pub fn tls_go_return(ctx: ProbeContext) -> u32 {
 /// `func (c *Conn) Close() error`
 #[uprobe]
 pub fn tls_go_close(ctx: ProbeContext) -> u32 {
-    let _ = crate::tls::freed(register(&ctx, Register::First));
+    let _ = freed(&TlsKey {
+        object: register(&ctx, Register::First),
+        tgid: unsafe { bpf_get_current_pid_tgid() } >> 32,
+    });
     0
 }
 

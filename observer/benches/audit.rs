@@ -164,8 +164,10 @@ fn call(n: u64, random: u64) -> ApiCall {
         operations: None,
         login: None,
         grpc_status: None,
+        grpc_message: None,
         request_messages: None,
         response_messages: None,
+        websocket: None,
         status: Some(if random.is_multiple_of(50) { 404 } else { 200 }),
         duration_ns: Some(random % 20_000_000),
         request_bytes: 0,
@@ -188,6 +190,7 @@ fn call(n: u64, random: u64) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        signs: observer::call::Signs::NONE,
         flags: Vec::new(),
     }
 }

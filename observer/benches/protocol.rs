@@ -105,15 +105,16 @@ fn calls(name: &str, start: [&[u8]; 2], next: &dyn Fn(u32) -> [Vec<u8>; 2]) {
     let time = best(|| {
         seen = 0;
         let mut pipeline = Pipeline::new(PipelineSettings::default());
-        let mut offsets = [0; 2];
+        let (mut offsets, mut time_ns) = ([0; 2], 0);
         let mut push = |index: usize, bytes: &[u8]| {
             let direction = [Direction::Inbound, Direction::Outbound][index];
             let offset = offsets[index];
             offsets[index] += bytes.len() as u64;
+            time_ns += 1000;
             pipeline.push(
                 Input::Bytes(Bytes {
                     conn: ConnId(1),
-                    time_ns: offset,
+                    time_ns,
                     direction,
                     offset,
                     len: bytes.len() as u64,

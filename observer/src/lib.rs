@@ -15,12 +15,14 @@
 //! - [`pipeline`]: those three in one piece; [`replay`] feeds it from recorded transcripts.
 //! - [`catalog`]: names the endpoint.
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
+//! - [`alert`]: tells of findings.
 //! - [`audit`]: the log that cannot be altered unseen.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
 //! - [`recent`]: the bounded map that several of them use.
 //! - [`config`], [`cli`], [`app`]: settings, arguments, and the one place that wires it all.
 
 pub mod admin;
+pub mod alert;
 pub mod app;
 pub mod audit;
 pub mod call;

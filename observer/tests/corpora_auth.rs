@@ -256,6 +256,7 @@ fn secrets_in_known_formats_are_never_told() {
         return;
     }
     let (mut kept, mut of, mut named, mut carried) = (0, 0, 0, 0);
+    let (mut paths, mut shown) = (0, Vec::new());
     let mut seen = Vec::new();
     for row in rows("key-formats.jsonl.gz").expect("rows") {
         let samples = row["generated"].as_array().expect("samples").iter();
@@ -276,6 +277,17 @@ fn secrets_in_known_formats_are_never_told() {
                 "GET /a?api_key={sample} HTTP/1.1\r\nHost: a\r\n\r\n"
             ));
             assert!(!told(&query).contains(sample), "{sample}");
+            if !sample.contains(['/', '?', '#', '%']) {
+                let announced = call_of(&format!(
+                    "GET /v1/token/{sample} HTTP/1.1\r\nHost: a\r\n\r\n"
+                ));
+                assert!(!told(&announced).contains(sample), "{sample}");
+                let path = call_of(&format!("GET /v1/{sample} HTTP/1.1\r\nHost: a\r\n\r\n"));
+                paths += 1;
+                if told(&path).contains(sample) {
+                    shown.push(sample.to_owned());
+                }
+            }
             of += 1;
             if told(&call).contains(sample) {
                 kept += 1;
@@ -284,6 +296,8 @@ fn secrets_in_known_formats_are_never_told() {
         }
     }
     println!("as users of Basic, told: {}", seen.join(" "));
+    println!("in paths, told: {}", shown.join(" "));
+    assert!(share("keys in paths, not told", paths - shown.len(), paths) >= 0.85);
     share("keys with a fingerprint", named, carried);
     assert!(share("keys as users of Basic, not told", of - kept, of) >= 0.98);
 }

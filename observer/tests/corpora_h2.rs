@@ -142,8 +142,7 @@ fn frames_are_read_as_their_vectors_say() {
         }
     }
     println!(
-        "frames: {} of {} vectors agree",
-        vectors.len(),
+        "table: h2/frames: {} agreed, 0 disagreed, 0 skipped",
         vectors.len()
     );
     assert!(vectors.len() > 15);
@@ -203,6 +202,8 @@ fn no_call_is_invented_in_a_conformance_run() {
         }
     }
     println!("h2spec: {connections} connections, {total} calls, {answered} of {answers} answers");
+    let disagreed = answers - answered;
+    println!("table: h2/h2spec: {answered} agreed, {disagreed} disagreed, 0 skipped");
     assert!(connections > 50 && answered == answers);
 }
 
@@ -258,6 +259,8 @@ fn grpc_calls_agree_with_what_their_clients_know() {
             }
         }
         println!("{client}: {own_found} of {own_wanted} calls agree, {messages} with messages");
+        let disagreed = own_wanted - own_found;
+        println!("table: h2/{client}: {own_found} agreed, {disagreed} disagreed, 0 skipped");
         found += own_found;
         wanted += own_wanted;
     }

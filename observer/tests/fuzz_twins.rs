@@ -85,6 +85,65 @@ fn blocks() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(first, blocks)| [vec![first], blocks.concat()].concat())
 }
 
+/// Words of bodies that name operations and errors.
+const TEXTS: [&[u8]; 20] = [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"\"jsonrpc\":\"2.0\"",
+    b"\"method\":\"m\"",
+    b"\"query\":\"query Q{a}\"",
+    b"\"errors\":",
+    b"\"error\":",
+    b"\"code\":\"c\"",
+    b"\"\\ud83d",
+    b"<s:Envelope xmlns:s='soap-envelope'>",
+    b"<s:Body>",
+    b"<a/>",
+    b"<methodCall><methodName>m",
+    b"Action=A&Version=1",
+    b"--b\r\n\r\n",
+    b"name=\"operations\"",
+    b"query Q { a(b: \"\"\"c\"\"\") }",
+];
+
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        8 => prop::sample::select(TEXTS.to_vec()).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..6),
+    ];
+    prop::collection::vec(word, 0..40).prop_map(|words| words.concat())
+}
+
+/// Packets in the shape that the capture target reads, most of them of one connection.
+fn packets() -> impl Strategy<Value = Vec<u8>> {
+    let packet = (any::<u8>(), 0u32..200, words(), any::<u16>()).prop_map(
+        |(flags, seq, mut text, place)| {
+            text.truncate(150);
+            let client = flags & 128 == 0;
+            let mut packet = vec![0x45, 0, 0, 40 + text.len() as u8, 0, 1];
+            packet.extend(if place < 3000 {
+                place.to_be_bytes()
+            } else {
+                [0; 2]
+            });
+            packet.extend([64, 6, 0, 0]);
+            packet.extend(if client {
+                [10, 0, 0, 2, 10, 0, 0, 1, 0x13, 0x88, 0, 80]
+            } else {
+                [10, 0, 0, 1, 10, 0, 0, 2, 0, 80, 0x13, 0x88]
+            });
+            packet.extend(seq.to_be_bytes());
+            packet.extend([0, 0, 0, 0, 0x50, flags & 0x17, 0, 0, 0, 0, 0, 0]);
+            packet.extend(text);
+            [vec![packet.len() as u8], packet].concat()
+        },
+    );
+    prop::collection::vec(packet, 0..30).prop_map(|packets| [vec![101], packets.concat()].concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 400,
@@ -110,6 +169,16 @@ proptest! {
     #[test]
     fn hpack(data in prop_oneof![3 => blocks(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
         drive::hpack(&data);
+    }
+
+    #[test]
+    fn body(first in any::<u8>(), data in prop_oneof![3 => text(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::body(&[vec![first], data].concat());
+    }
+
+    #[test]
+    fn capture(data in prop_oneof![3 => packets(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        drive::capture(&data);
     }
 
     #[test]

@@ -71,6 +71,14 @@ impl Ways {
         self.start(name, &[])?.finish()
     }
 
+    /// The same by a program in front, such as `ip netns exec NAME`.
+    pub fn run_inside(&self, prefix: &[&str], name: &str) -> Result<Moved> {
+        let (first, rest) = prefix.split_first().context("no program in front")?;
+        let mut command = Command::new(first);
+        command.args(rest).arg(&self.program).arg(name);
+        Waiting::start(name, &mut command)?.finish()
+    }
+
     /// Makes the first call of this way and stops: the connection stays open.
     pub fn open(&self, name: &str) -> Result<Waiting> {
         let mut waiting = self.start(name, &["--wait"])?;
@@ -84,21 +92,22 @@ impl Ways {
 
     fn start(&self, name: &str, arguments: &[&str]) -> Result<Waiting> {
         let mut command = Command::new(&self.program);
-        command
-            .arg(name)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut running = Running::start(name, &mut command)?;
-        let stdout = running.child().stdout.take().context("standard output")?;
-        Ok(Waiting {
-            running,
-            stdout: BufReader::new(stdout),
-        })
+        command.arg(name).args(arguments);
+        Waiting::start(name, &mut command)
     }
 }
 
 impl Waiting {
+    fn start(name: &str, command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = Running::start(name, command)?;
+        let stdout = running.child().stdout.take().context("standard output")?;
+        Ok(Self {
+            running,
+            stdout: BufReader::new(stdout),
+        })
+    }
+
     /// Makes the calls that are left.
     pub fn finish(mut self) -> Result<Moved> {
         if let Some(mut stdin) = self.running.child().stdin.take() {

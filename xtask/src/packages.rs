@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 16] = [
+const NEEDED: [Package; 21] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -37,6 +37,11 @@ const NEEDED: [Package; 16] = [
     needed("ip", "iproute2"),
     needed("gnutls-serv", "gnutls-bin"),
     needed("wget", "wget"),
+    needed("haproxy", "haproxy"),
+    needed("ruby", "ruby"),
+    needed("php", "php-cli"),
+    needed("prometheus-alertmanager", "prometheus-alertmanager"),
+    needed("rsyslogd", "rsyslog"),
 ];
 
 /// Asked by Debian's packages before they start a service (policy-rc.d, 101: no).

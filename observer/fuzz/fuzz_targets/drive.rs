@@ -250,6 +250,95 @@ pub fn hpack(data: &[u8]) {
     }
 }
 
+/// A capture file: `data` is one, or the packets of one, each with its length before it, if the
+/// first byte says so.
+pub fn capture(data: &[u8]) {
+    let file = match data {
+        [link @ (0 | 1 | 9 | 101 | 104 | 113 | 239), data @ ..] => {
+            let mut reader = Reader(data);
+            let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+            file.extend([0; 12]);
+            file.extend(u32::from(*link).to_le_bytes());
+            while let Some(packet) = reader.text() {
+                let len = (packet.len() as u32).to_le_bytes();
+                file.extend([[0; 4], [0; 4], len, len].concat());
+                file.extend(packet);
+            }
+            file
+        }
+        data => data.to_vec(),
+    };
+    let mut pipeline = pipeline();
+    let name = Path::new("input");
+    if let Err(error) = replay(&mut Cursor::new(file), name, &mut pipeline, &mut look) {
+        assert!(error.to_string().starts_with("input: "));
+    }
+    finish(pipeline, 0);
+}
+
+/// Content types and codings of bodies.
+const KINDS: [&str; 8] = [
+    "application/json",
+    "text/xml",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=b",
+    "application/graphql",
+    "text/plain",
+    "multipart/mixed",
+    "application/soap+xml; action=\"a/b\"",
+];
+const CODINGS: [&str; 5] = ["identity", "gzip", "deflate", "br", "zstd"];
+
+/// A body, as request and as answer: the first byte says of which type and in which coding.
+pub fn body(data: &[u8]) {
+    let Some((&first, body)) = data.split_first() else {
+        return;
+    };
+    let kind = KINDS[usize::from(first % 8)];
+    let coding = CODINGS[usize::from(first / 8) % 5];
+    let fields = format!(
+        "Content-Type: {kind}\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut pipeline = pipeline();
+    let mut calls = 0;
+    for (direction, head) in [
+        (Direction::Inbound, "POST /a/$batch HTTP/1.1\r\n"),
+        (Direction::Outbound, "HTTP/1.1 400 Bad\r\n"),
+    ] {
+        let text = [head.as_bytes(), fields.as_bytes(), body].concat();
+        let piece = Bytes {
+            conn: ConnId(1),
+            time_ns: 1,
+            direction,
+            offset: 0,
+            len: text.len() as u64,
+            bytes: &text,
+        };
+        pipeline.push(Input::Bytes(piece), &mut |output| {
+            if let Output::Call(call) = &output {
+                calls += 1;
+                assert!(
+                    call.operation
+                        .as_ref()
+                        .is_none_or(|name| name.len() < 16 << 10)
+                );
+                assert!(
+                    call.login
+                        .as_ref()
+                        .is_none_or(|login| login.chars().count() <= 128)
+                );
+                let code = call.body_error.as_ref().map(|error| error.code.len());
+                assert!(code.is_none_or(|len| len <= 64));
+            }
+            look(output);
+        });
+        assert!(pipeline.buffered_bytes() < MOST_KEPT);
+    }
+    assert_eq!(calls, 1);
+    finish(pipeline, 1);
+}
+
 /// A file of transcripts.
 pub fn transcript(data: &[u8]) {
     let mut pipeline = pipeline();

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
+use crate::alert::AlertSink;
 use crate::audit::AuditSink;
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, Proofs, judge};
+use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -23,6 +24,7 @@ enum Exporter<W> {
 #[derive(Debug)]
 pub(super) struct BackHalf<W> {
     catalog: Catalog,
+    judge: Judge,
     detector: Detector,
     proofs: Proofs,
     usage: Usage,
@@ -31,12 +33,14 @@ pub(super) struct BackHalf<W> {
     findings: Vec<Finding>,
     calls: u64,
     audit: Option<AuditSink>,
+    alerts: Option<AlertSink>,
 }
 
 impl<W: Write> BackHalf<W> {
     pub(super) fn new(settings: &Settings, metrics: &Metrics, out: W, style: Style) -> Self {
         Self {
             catalog: Catalog::new(settings.catalog),
+            judge: Judge::default(),
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
             usage: Usage::default(),
@@ -49,6 +53,7 @@ impl<W: Write> BackHalf<W> {
             findings: Vec::new(),
             calls: 0,
             audit: None,
+            alerts: None,
         }
     }
 
@@ -57,10 +62,16 @@ impl<W: Write> BackHalf<W> {
         self.audit = sink;
     }
 
+    /// Findings become alerts.
+    pub(super) fn set_alerts(&mut self, sink: AlertSink) {
+        self.alerts = Some(sink);
+    }
+
     /// Takes one call. Fails only if its line cannot be written.
     pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
         let Self {
             catalog,
+            judge,
             detector,
             proofs,
             usage,
@@ -69,10 +80,11 @@ impl<W: Write> BackHalf<W> {
             findings,
             calls,
             audit,
+            alerts,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
-        call.auth.outcome = judge(&call);
+        call.auth.outcome = judge.judge(&call);
         if proofs.proves(&call) {
             call.verify_identities();
         }
@@ -90,11 +102,14 @@ impl<W: Write> BackHalf<W> {
         }
         for finding in findings.drain(..) {
             recorder.finding(&finding);
-            tracing::warn!(rule = finding.rule, "{finding}");
+            tracing::warn!(rule = &*finding.rule, "{finding}");
             match exporter {
                 Exporter::Table(table) => table.finding(&finding)?,
                 Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
                 Exporter::None(_) => {}
+            }
+            if let Some(alerts) = alerts {
+                alerts.finding(&finding);
             }
             if let Some(audit) = audit {
                 audit.finding(finding);
@@ -119,8 +134,12 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn publish(&self, metrics: &Metrics) {
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
+        metrics.set_entries("detect", &self.detector.entries());
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
+        }
+        if let Some(alerts) = &self.alerts {
+            metrics.set_pipeline("alerts", &alerts.counts().named());
         }
         metrics.set_entries(
             "catalog",

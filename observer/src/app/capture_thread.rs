@@ -9,7 +9,9 @@ use super::output::Lines;
 use crate::call::Fingerprints;
 use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
-use crate::kernel::{Controls, Parts, clock_offset_ns, monotonic_ns, run_promptly};
+use crate::kernel::{
+    CaptureFilters, Controls, LedgerReader, Parts, clock_offset_ns, monotonic_ns, run_promptly,
+};
 use crate::pipeline::{Output, Pipeline, PipelineSettings};
 use crate::stream::{ConnId, Input, Position};
 use crate::telemetry::Metrics;
@@ -32,8 +34,11 @@ pub(super) struct CaptureThread {
     pub(super) back: BackHalf<LinesOut>,
     pub(super) metrics: Metrics,
     pub(super) both_sides: bool,
+    /// What is left out; the kernel half has left out most of it.
+    pub(super) filters: CaptureFilters,
     pub(super) body_peek: u32,
     pub(super) fingerprints: Fingerprints,
+    pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -60,13 +65,15 @@ impl CaptureThread {
     /// Runs until `stop` is set and the ring is empty.
     pub(super) fn run(self) -> Captured {
         let Self {
-            mut parts,
+            parts,
             libraries,
             mut back,
             metrics,
             both_sides,
+            filters,
             body_peek,
             fingerprints,
+            shown_query_values,
             stop,
             failed,
         } = self;
@@ -79,7 +86,18 @@ impl CaptureThread {
             body_peek,
             ..PipelineSettings::default()
         });
+        let Parts {
+            mut ring,
+            ledger,
+            controls,
+        } = parts;
+        let mut gate = Gate {
+            controls,
+            filters,
+            left_out: 0,
+        };
         pipeline.set_fingerprints(fingerprints);
+        pipeline.show_query_values(shown_query_values);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;
@@ -87,17 +105,17 @@ impl CaptureThread {
         loop {
             // Read before the wait: what was captured until then is drained below.
             let last_round = stop.load(Ordering::Acquire);
-            if !last_round && let Err(error) = parts.ring.wait(POLL) {
+            if !last_round && let Err(error) = ring.wait(POLL) {
                 tracing::error!(%error, "the ring cannot be read");
                 failed.store(true, Ordering::Release);
                 break;
             }
             loop {
-                let controls = &mut parts.controls;
-                let taken = parts.ring.drain(BATCH, &mut |event| match event {
+                let gate = &mut gate;
+                let taken = ring.drain(BATCH, &mut |event| match event {
                     Ok(event) => {
                         translator.push(&event, &mut |pid| processes.resolve(pid), &mut |input| {
-                            feed(input, &mut pipeline, &mut back, controls);
+                            feed(input, &mut pipeline, &mut back, gate);
                         });
                     }
                     Err(error) => {
@@ -114,29 +132,29 @@ impl CaptureThread {
             let now = monotonic_ns();
             if now - ticked >= TICK_NS || last_round {
                 ticked = now;
-                let controls = &mut parts.controls;
+                let gate = &mut gate;
                 translator.tick(now, &mut |input| {
-                    feed(input, &mut pipeline, &mut back, controls);
+                    feed(input, &mut pipeline, &mut back, gate);
                 });
-                pipeline.tick(now, &mut |output| take(output, &mut back, controls));
+                pipeline.tick(now, &mut |output| take(output, &mut back, gate));
             }
             if last_round {
-                let controls = &mut parts.controls;
-                pipeline.finish(now, &mut |output| take(output, &mut back, controls));
+                let gate = &mut gate;
+                pipeline.finish(now, &mut |output| take(output, &mut back, gate));
             }
             // The queue takes lines without failing; a reader that is gone shows as `broken`.
             let _ = back.flush();
             if now - published >= PUBLISH_NS || last_round {
                 published = now;
                 pipeline.set_clock_offset(clock_offset_ns());
-                publish(&metrics, &parts, &translator, &pipeline, malformed);
+                publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
                 back.publish(&metrics);
             }
             if last_round {
                 break;
             }
         }
-        let ledger = parts.ledger.read().unwrap_or_default();
+        let ledger = ledger.read().unwrap_or_default();
         let (summary, calls) = (back.summary(), back.calls());
         let lines = back.into_out();
         Captured {
@@ -148,32 +166,45 @@ impl CaptureThread {
     }
 }
 
+/// What goes back to the kernel half, and what is left out here.
+struct Gate {
+    controls: Controls,
+    filters: CaptureFilters,
+    /// Calls that a filter left out late.
+    left_out: u64,
+}
+
 /// The numbers of TLS objects have their top bit set, socket cookies never.
 const fn is_plaintext(id: u64) -> bool {
     id >> 63 != 0
 }
 
-fn feed(
-    input: Input<'_>,
-    pipeline: &mut Pipeline,
-    back: &mut BackHalf<LinesOut>,
-    controls: &mut Controls,
-) {
+fn feed(input: Input<'_>, pipeline: &mut Pipeline, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
     if let Input::Closed {
         conn: ConnId(id), ..
     } = input
     {
         if is_plaintext(id) {
-            controls.forget_plaintext(id);
+            gate.controls.forget_plaintext(id);
         } else {
-            controls.forget(id);
+            gate.controls.forget(id);
         }
     }
-    pipeline.push(input, &mut |output| take(output, back, controls));
+    pipeline.push(input, &mut |output| take(output, back, gate));
 }
 
-fn take(output: Output, back: &mut BackHalf<LinesOut>, controls: &mut Controls) {
+fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
+    let controls = &mut gate.controls;
     match output {
+        Output::Call(call) if gate.filters.leaves_out(&call) => {
+            gate.left_out += 1;
+            let ConnId(id) = call.conn;
+            if is_plaintext(id) {
+                controls.stop_plaintext(id);
+            } else {
+                controls.stop(id);
+            }
+        }
         Output::Call(call) => {
             // As above: the queue does not fail.
             let _ = back.call(call);
@@ -202,24 +233,31 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, controls: &mut Controls) 
 
 fn publish(
     metrics: &Metrics,
-    parts: &Parts,
+    ledger: &LedgerReader,
+    gate: &Gate,
     translator: &Translator,
     pipeline: &Pipeline,
     malformed: u64,
 ) {
-    match parts.ledger.read() {
-        Ok(ledger) => metrics.set_ledger(&ledger),
+    match ledger.read() {
+        Ok(books) => metrics.set_ledger(&books),
         Err(error) => tracing::warn!(%error, "the ledger cannot be read"),
     }
     let counts = translator.counts();
+    match ledger.protocols() {
+        Ok(protocols) => metrics.set_protocols(&protocols),
+        Err(error) => tracing::warn!(%error, "the counts of protocols cannot be read"),
+    }
+    metrics.set_processes(translator.books());
     metrics.set_pipeline(
         "capture",
         &[
             ("malformed_event", malformed),
-            ("control_failed", parts.controls.failed()),
+            ("control_failed", gate.controls.failed()),
             ("tls_streams", counts.tls_streams),
             ("tls_bound_nested", counts.tls_bound_nested),
             ("tls_bound_matched", counts.tls_bound_matched),
+            ("calls_left_out", gate.left_out),
             ("table_full", counts.tables_full),
             ("embryo_lost", counts.embryos_lost),
         ],

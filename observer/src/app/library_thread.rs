@@ -145,10 +145,10 @@ impl LibraryProbes {
                 if !known {
                     self.attach_file(candidate, plan);
                 }
-                let refused = self
-                    .probed
-                    .get(&candidate.file)
-                    .and_then(|probed| probed.outcome.as_ref().err().cloned());
+                let refused = match self.probed.get(&candidate.file) {
+                    Some(probed) => probed.outcome.as_ref().err().cloned(),
+                    None => Some("the process ended before its file could be opened".to_owned()),
+                };
                 (plan.library.clone(), Some(Arc::clone(plan)), refused)
             }
         };
@@ -171,10 +171,11 @@ impl LibraryProbes {
             self.kernel.detach_library(attached);
         }
         let number = self.numbers.number(&plan.library);
-        let outcome = candidate
-            .open()
-            .map_err(|error| format!("the file cannot be opened: {error}"))
-            .and_then(|file| self.kernel.attach_library(&file, plan, number));
+        // Gone with its process: the next that maps it will do.
+        let Ok(file) = candidate.open() else {
+            return;
+        };
+        let outcome = self.kernel.attach_library(&file, plan, number);
         match &outcome {
             Ok(_) => {
                 tracing::info!(

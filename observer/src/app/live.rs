@@ -14,6 +14,7 @@ use super::capture_thread::{CaptureThread, Captured};
 use super::library_thread::LibraryProbes;
 use super::{audit, complain, host_key, output};
 use crate::admin::{self, AdminError, Bound, Health};
+use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
 use crate::capture::Libraries;
 use crate::cli::Exit;
@@ -65,6 +66,10 @@ pub(super) fn run(settings: &Settings) -> Exit {
             complain(&format!("cannot start a thread: {error}"));
             Exit::Failed
         }
+        Err(error @ StartError::Alerts(_)) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
         Err(StartError::Audit(error)) => {
             complain(&error.to_string());
             Exit::Failed
@@ -81,6 +86,8 @@ enum StartError {
     Admin(#[from] AdminError),
     #[error(transparent)]
     Thread(#[from] io::Error),
+    #[error("the folder of the alerts or the secret of the webhook cannot be read: {0}")]
+    Alerts(io::Error),
     #[error(transparent)]
     Audit(#[from] crate::audit::StartError),
 }
@@ -94,6 +101,8 @@ struct Agent {
     capture: JoinHandle<Captured>,
     /// Writes the audit log, if there is one.
     audit: Option<AuditThread>,
+    /// Delivers alerts.
+    alerts: AlertThread,
     libraries: JoinHandle<()>,
     /// Tells the library thread to take all probes off.
     detach: Arc<AtomicBool>,
@@ -108,6 +117,8 @@ impl Agent {
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
+            sockets: settings.capture.sockets,
+            filters: settings.capture.filters.clone(),
         };
         let (kernel, parts) = Kernel::start(&kernel_settings, bound.as_ref())?;
         let listener = bound.map(Bound::listen).transpose()?;
@@ -132,6 +143,9 @@ impl Agent {
         let (sink, audit) = audit::start(settings)?.unzip();
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
+        let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
+            .map_err(StartError::Alerts)?;
+        back.set_alerts(sink);
 
         let capture = CaptureThread {
             parts,
@@ -139,7 +153,9 @@ impl Agent {
             back,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
+            filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
+            shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
                 settings.identity.key_rotation,
@@ -179,6 +195,7 @@ impl Agent {
             output,
             capture,
             audit,
+            alerts,
             libraries,
             detach,
             stop,
@@ -194,6 +211,7 @@ impl Agent {
             output,
             capture,
             audit,
+            alerts,
             libraries,
             detach,
             stop,
@@ -218,6 +236,7 @@ impl Agent {
         if let Some(audit) = audit {
             audit.finish();
         }
+        alerts.finish();
 
         let (Ok(()), Ok(captured)) = (libraries, captured) else {
             complain("a thread of the agent panicked; please report this as a bug");

@@ -4,6 +4,7 @@
 //! and attaches probes; `output` writes lines; `audit` writes the audit log; the main thread serves metrics and waits for
 //! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
 
+mod alerts;
 mod audit;
 mod back_half;
 mod capture_thread;
@@ -16,6 +17,7 @@ mod query;
 mod recordings;
 mod review;
 mod routes;
+mod running_agent;
 
 use std::io::{self, Write as _};
 
@@ -27,11 +29,12 @@ pub fn run(command: Command) -> Exit {
     match command {
         Command::Run(settings) => live::run(&settings),
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
-        Command::Doctor { json } => doctor::run(json),
+        Command::Doctor { json, metrics } => doctor::run(json, metrics),
         Command::Routes => routes::run(),
         Command::Report(args) => review::report(&args),
         Command::Review(command) => review::run(&command),
         Command::Query(args) => query::query(&args),
+        Command::Alerts { dir, json } => alerts::run(&dir, json),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

@@ -77,11 +77,13 @@ impl Ocsf {
             login: _,
             status,
             grpc_status,
+            grpc_message: _,
             duration_ns,
             request_bytes,
             response_bytes,
             request_messages,
             response_messages,
+            websocket: _,
             client,
             server,
             process,
@@ -91,6 +93,7 @@ impl Ocsf {
             identities: _,
             body_error,
             tls,
+            signs: _,
             flags,
         } = call;
         let head = RecordHead {
@@ -147,9 +150,12 @@ impl Ocsf {
         self.text(
             ",\"http_request\":{\"version\":",
             match protocol {
+                Protocol::Http09 => "0.9",
                 Protocol::Http10 => "1.0",
                 Protocol::Http11 => "1.1",
                 Protocol::Http2 | Protocol::Grpc => "2",
+                // Over any version, most of them over this one.
+                Protocol::GrpcWeb | Protocol::Connect => "1.1",
             },
         );
         if !method.is_empty() {
@@ -229,11 +235,14 @@ impl Ocsf {
             role,
             client,
             client_prefix,
+            identity,
             service,
             count,
+            distinct,
             span,
             window,
             routes,
+            message,
         } = finding;
         let time_ms = time_unix_ns / 1_000_000;
         let head = RecordHead {
@@ -252,26 +261,49 @@ impl Ocsf {
             ",\"category_uid\":2,\"activity_id\":1,\"type_uid\":{},\"severity_id\":{severity},\"status_id\":1,\"is_alert\":true,\"confidence_id\":2",
             DETECTION_FINDING * 100 + 1
         );
-        self.text(",\"message\":", &finding.to_string());
+        self.text(",\"message\":", message);
         let first = time_ms.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-        let _ = write!(
-            self.out,
-            ",\"finding_info\":{{\"uid\":\"{rule}:{client}:{time_unix_ns}\",\"title\":\"{rule}\",\"analytic\":{{\"type_id\":1,\"name\":\"{rule}\",\"uid\":\"{rule}\"}},\"attacks\":[{{\"technique\":{{\"uid\":\"{mitre}\"}}}}],\"related_events_count\":{count},\"first_seen_time\":{first},\"last_seen_time\":{time_ms}}}"
+        let subject = finding.subject();
+        self.text(
+            ",\"finding_info\":{\"uid\":",
+            &format!("{rule}:{subject}:{time_unix_ns}"),
         );
-        let _ = write!(
-            self.out,
-            ",\"evidences\":[{{\"src_endpoint\":{{\"ip\":\"{client}\"}}"
-        );
-        if let Some(service) = service {
-            self.text(",\"dst_endpoint\":{\"svc_name\":", service);
-            self.raw("}");
+        self.text(",\"title\":", rule);
+        self.text(",\"analytic\":{\"type_id\":1,\"name\":", rule);
+        self.text(",\"uid\":", rule);
+        self.raw("}");
+        if !mitre.is_empty() {
+            self.text(",\"attacks\":[{\"technique\":{\"uid\":", mitre);
+            self.raw("}}]");
         }
         let _ = write!(
             self.out,
-            "}}],\"unmapped\":{{\"role\":\"{}\",\"rule\":\"{rule}\",\"client_prefix\":{client_prefix},\"window_ms\":{}",
+            ",\"related_events_count\":{count},\"first_seen_time\":{first},\"last_seen_time\":{time_ms}}}"
+        );
+        self.raw(",\"evidences\":[{");
+        let mut comma = "";
+        if let Some(client) = client {
+            let _ = write!(self.out, "\"src_endpoint\":{{\"ip\":\"{client}\"}}");
+            comma = ",";
+        }
+        if let Some(service) = service {
+            self.raw(comma);
+            self.text("\"dst_endpoint\":{\"svc_name\":", service);
+            self.raw("}");
+            comma = ",";
+        }
+        if let Some(identity) = identity {
+            self.raw(comma);
+            self.text("\"actor\":{\"user\":{\"name\":", identity);
+            self.raw("}}");
+        }
+        let _ = write!(
+            self.out,
+            "}}],\"unmapped\":{{\"role\":\"{}\",\"client_prefix\":{client_prefix},\"distinct\":{distinct},\"window_ms\":{}",
             role.as_str(),
             window.as_millis()
         );
+        self.text(",\"rule\":", rule);
         self.list(",\"routes\":", routes.iter().map(|route| &**route));
         self.raw("}");
         self.finish(index);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{BodyError, Identity, OperationKind};
+use super::{BodyError, Identity, OperationKind, Signs};
 use crate::discover::Process;
 use crate::stream::{ConnId, Tls};
 
@@ -29,6 +29,8 @@ impl Role {
 /// The protocol that carried the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
+    /// HTTP/0.9, whose answers have no status (RFC 1945 §5).
+    Http09,
     /// HTTP/1.0 (RFC 1945).
     Http10,
     /// HTTP/1.1 (RFC 9112).
@@ -37,16 +39,23 @@ pub enum Protocol {
     Http2,
     /// gRPC over HTTP/2.
     Grpc,
+    /// gRPC-Web, over any version of HTTP.
+    GrpcWeb,
+    /// Connect, over any version of HTTP.
+    Connect,
 }
 
 impl Protocol {
     /// The word used in JSON, metrics and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Http09 => "http/0.9",
             Self::Http10 => "http/1.0",
             Self::Http11 => "http/1.1",
             Self::Http2 => "h2",
             Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+            Self::Connect => "connect",
         }
     }
 }
@@ -161,12 +170,18 @@ pub enum AuthOutcome {
     Success,
     /// No credential was sent and one was asked for: not a failure.
     Challenge,
-    /// A credential was sent and refused (401, 407).
+    /// A credential was sent and refused.
     Failed,
-    /// The caller may not do this (403).
+    /// The credential was good once: its time is over. No attack by itself.
+    Expired,
+    /// The caller is known and may not do this (403).
     Denied,
     /// Too many calls (429).
     Throttled,
+    /// The account or what was asked for is locked (423).
+    Locked,
+    /// No credential was sent where one is needed, and the answer names no way to send one.
+    Missing,
     /// No credential was sent and none was asked for.
     None,
     /// The answer says nothing about the credential (an error of another kind, or no answer).
@@ -180,12 +195,26 @@ impl AuthOutcome {
             Self::Success => "success",
             Self::Challenge => "challenge",
             Self::Failed => "failed",
+            Self::Expired => "expired",
             Self::Denied => "denied",
             Self::Throttled => "throttled",
+            Self::Locked => "locked",
+            Self::Missing => "missing",
             Self::None => "none",
             Self::Unknown => "unknown",
         }
     }
+}
+
+/// What went over a WebSocket connection, besides messages and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketCall {
+    /// Frames that the client sent.
+    pub client_frames: u64,
+    /// Frames that the server sent.
+    pub server_frames: u64,
+    /// Code of the first close (RFC 6455 §7.4); `None` if it ended without one.
+    pub close_code: Option<u16>,
 }
 
 /// Authentication of one call: what was sent and what became of it.
@@ -240,8 +269,11 @@ pub struct ApiCall {
     pub login: Option<Box<str>>,
     /// Status of the final response.
     pub status: Option<u16>,
-    /// `grpc-status`, from the trailers or from a response that has nothing else.
+    /// `grpc-status`, from the trailers or from a response that has nothing else; of Connect the
+    /// number of its code.
     pub grpc_status: Option<u32>,
+    /// `grpc-message`, at most 128 characters, without whatever may be a name or a secret.
+    pub grpc_message: Option<Box<str>>,
     /// First request byte to last response byte, nanoseconds.
     pub duration_ns: Option<u64>,
     /// Body bytes of the request after transfer decoding.
@@ -256,6 +288,9 @@ pub struct ApiCall {
     pub client: Option<SocketAddr>,
     /// Who answered.
     pub server: Option<SocketAddr>,
+    /// What went over the WebSocket connection that the call opened: frames of its client and of
+    /// its server. Messages and bytes are counted above.
+    pub websocket: Option<Box<WebSocketCall>>,
     /// The process at the end observed.
     pub process: Option<Arc<Process>>,
     /// Credential and outcome.
@@ -268,6 +303,8 @@ pub struct ApiCall {
     pub body_error: Option<Box<BodyError>>,
     /// TLS library, if the call was taken from one.
     pub tls: Option<Arc<Tls>>,
+    /// What is telling about request and answer, apart from what was odd.
+    pub signs: Signs,
     /// What was odd, sorted, each at most once.
     pub flags: Vec<Flag>,
 }

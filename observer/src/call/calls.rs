@@ -1,16 +1,20 @@
 //! Builds calls from messages.
 
+use std::sync::Arc;
+
 use super::body::Hint;
 use super::caller::{Caller, Callers, Fingerprints};
 use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Bodies, Duplicate, OpenCall};
+use super::secret;
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
+    WebSocketCall, answer, request_signs,
 };
-use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead};
+use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead, Rpc};
 use crate::stream::{Conn, Direction};
 
 /// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
@@ -37,6 +41,8 @@ pub struct Calls {
     unplaced: usize,
     local_pairs: LocalPairs,
     callers: Callers,
+    /// Keys of queries whose values are told.
+    shown_query_values: Arc<[Box<str>]>,
 }
 
 impl Calls {
@@ -50,12 +56,18 @@ impl Calls {
             unplaced: 0,
             local_pairs: LocalPairs::default(),
             callers: Callers::new(Fingerprints::of_this_run()),
+            shown_query_values: Arc::default(),
         }
     }
 
     /// Makes the fingerprints of credentials with these keys from now on.
     pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
         self.callers = Callers::new(fingerprints);
+    }
+
+    /// Tells the values of these keys of queries, unless they look like secrets.
+    pub fn show_query_values(&mut self, keys: Arc<[Box<str>]>) {
+        self.shown_query_values = keys;
     }
 
     /// Memory of calls under way, bytes.
@@ -96,6 +108,7 @@ impl Calls {
                     self.answered(open, &head);
                     open.call.status = status;
                     open.call.auth.challenged = challenges(fields);
+                    open.call.signs |= answer::signs(fields);
                     grpc::answered(&mut open.call, fields);
                     open.response.add(marks);
                 }
@@ -111,8 +124,20 @@ impl Calls {
                 responses,
             } => {
                 if let Some(open) = open.get(id) {
-                    open.call.request_messages = requests;
-                    open.call.response_messages = responses;
+                    let call = &mut open.call;
+                    call.request_messages = requests.or(call.request_messages);
+                    call.response_messages = responses.or(call.response_messages);
+                }
+            }
+            Message::WebSocket { id, client, server } => {
+                if let Some(open) = open.get(id) {
+                    open.call.request_messages = (!client.lost).then_some(client.messages);
+                    open.call.response_messages = (!server.lost).then_some(server.messages);
+                    open.call.websocket = Some(Box::new(WebSocketCall {
+                        client_frames: client.frames,
+                        server_frames: server.frames,
+                        close_code: client.close_code.or(server.close_code),
+                    }));
                 }
             }
             Message::ResponseEnd {
@@ -189,13 +214,20 @@ impl Calls {
             time_ns,
             direction,
             version,
-            grpc,
+            rpc,
             method,
             target,
             authority,
             fields,
             marks,
         } = *head;
+        let field = |name: &str| {
+            let found = fields
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case(name));
+            found.map(|field| field.value)
+        };
+        let signs = request_signs(method, target, field("user-agent"), field("referer"));
         let target = Target::of(method, target);
         let Caller {
             host,
@@ -220,19 +252,25 @@ impl Calls {
         truncated += u64::from(cut);
         let asked_in = target.query;
         let query = target.query.map(|query| {
-            let (query, cut) = target::query(query);
+            let (query, cut) = target::query(query, &self.shown_query_values);
             truncated += u64::from(cut);
             query
         });
         self.counts.truncated += truncated;
         let protocol = match version {
             0 => Protocol::Http10,
+            9 => Protocol::Http09,
             1 => Protocol::Http11,
-            _ if grpc => Protocol::Grpc,
+            _ if rpc == Some(Rpc::Grpc) => Protocol::Grpc,
             _ => Protocol::Http2,
         };
+        let protocol = match rpc {
+            Some(Rpc::Web | Rpc::WebText) => Protocol::GrpcWeb,
+            Some(Rpc::ConnectStream | Rpc::ConnectUnary) => Protocol::Connect,
+            _ => protocol,
+        };
         let operation = match protocol {
-            Protocol::Grpc => grpc::operation(&path),
+            Protocol::Grpc | Protocol::GrpcWeb | Protocol::Connect => grpc::operation(&path),
             _ => None,
         };
         let operation_kind = operation.is_some().then_some(OperationKind::Grpc);
@@ -256,6 +294,7 @@ impl Calls {
             login: None,
             status: None,
             grpc_status: None,
+            grpc_message: None,
             duration_ns: None,
             request_bytes: 0,
             response_bytes: 0,
@@ -263,6 +302,7 @@ impl Calls {
             response_messages: None,
             client: None,
             server: None,
+            websocket: None,
             process: None,
             auth: Auth {
                 scheme,
@@ -273,6 +313,7 @@ impl Calls {
             identities,
             body_error: None,
             tls: None,
+            signs,
             flags: Vec::new(),
         };
         let new = OpenCall {
@@ -424,7 +465,9 @@ impl Calls {
             ),
             (
                 Flag::NoResponse,
-                call.status.is_none() && !response.has(Marks::UNKNOWN),
+                call.status.is_none()
+                    && !response.has(Marks::UNKNOWN)
+                    && !(ended && call.protocol == Protocol::Http09),
             ),
             (Flag::Gap, both(Marks::GAP)),
             (Flag::Joined, first_joined),
@@ -439,6 +482,11 @@ impl Calls {
             if set {
                 call.flags.push(flag);
             }
+        }
+        if let Some(error) = &mut call.body_error
+            && let std::borrow::Cow::Owned(code) = secret::redact_text(&error.code)
+        {
+            error.code = code.into();
         }
         call.scheme = if tls.is_some() { "https" } else { "http" };
         call.tls.clone_from(tls);

@@ -1,8 +1,9 @@
 //! Keeps the first parts of the bodies of calls under way, and reads them once they have ended.
 
 use super::body::{Asked, Hint, Peek, read_answer, read_request, told_in_fields};
+use super::grpc::connect_status;
 use super::open_calls::{Bodies, OpenCall};
-use super::{Calls, OPEN_LIMIT, OpenCalls, OperationKind};
+use super::{Calls, OPEN_LIMIT, OpenCalls, OperationKind, Protocol};
 use crate::protocol::{BODY_PEEK, Content, ResponseHead};
 
 /// Most of a compressed body that is decompressed, bytes.
@@ -83,6 +84,9 @@ impl Calls {
             let login = told.login.is_some();
             let error = read_answer(&peek, told.operation_kind, login, told.status, MAX_TEXT);
             if let Some(error) = error {
+                if told.protocol == Protocol::Connect && told.grpc_status.is_none() {
+                    told.grpc_status = connect_status(error.code.as_bytes());
+                }
                 told.body_error = Some(Box::new(error));
             }
         }

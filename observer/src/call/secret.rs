@@ -2,10 +2,18 @@
 //!
 //! Vendors give their keys a prefix, so that leaked ones are found; the list is of formats that are
 //! public. Anything else is told by its length and its letters: the ids that programs make up are
-//! no longer than 27 random characters (KSUID), or have a form of their own (UUID).
+//! mostly shorter than 24 random characters (a UUID in base 62 has 22), or have a form of their
+//! own (UUID, ObjectId, ULID).
 
-/// Random text that is longer than any id.
+use std::borrow::Cow;
+
+/// Stands for what is not kept.
+pub(super) const REDACTED: &str = "*";
+
+/// Random text that is longer than any id of digits and letters of one case.
 const LEAST_RANDOM: usize = 28;
+/// The same for digits and letters of both cases.
+const LEAST_MIXED: usize = 24;
 /// Shortest text after a word such as `token` that is taken for one.
 const LEAST_NAMED: usize = 12;
 /// One in so many characters of random text is of another class than the one before, and more.
@@ -166,12 +174,83 @@ pub(super) fn vendor(text: &str) -> Option<&'static str> {
 
 /// The text is a secret, whatever stands around it.
 pub(super) fn is_secret(text: &str) -> bool {
-    is_token(text) || vendor(text).is_some() || text.len() >= LEAST_RANDOM && is_random(text)
+    let mixed = || {
+        text.bytes().any(|byte| byte.is_ascii_lowercase())
+            && text.bytes().any(|byte| byte.is_ascii_uppercase())
+            && text.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    text.len() >= LEAST_NAMED
+        && (is_token(text)
+            || vendor(text).is_some()
+            || (text.len() >= LEAST_RANDOM || text.len() >= LEAST_MIXED && mixed())
+                && is_random(text))
+}
+
+/// A part of a path, or a word of a message, with secrets replaced. `announced`: it stands after a
+/// word that announces one.
+pub(super) fn redact_part(part: &str, announced: bool) -> Cow<'_, str> {
+    if part.len() < LEAST_NAMED {
+        return Cow::Borrowed(part);
+    }
+    let secret = |text: &str| {
+        let decoded;
+        let text = if text.contains('%') {
+            decoded = super::target::percent_decoded(text);
+            &decoded
+        } else {
+            text
+        };
+        is_secret(text) || announced && is_secret_value(text)
+    };
+    const BETWEEN: [char; 12] = ['=', ':', ',', '@', '(', ')', '\'', '"', '[', ']', '<', '>'];
+    let mut kept = String::new();
+    if part.contains(BETWEEN) {
+        let mut any = false;
+        for piece in part.split_inclusive(BETWEEN) {
+            let bare = piece.trim_end_matches(BETWEEN);
+            if bare.len() >= LEAST_NAMED && secret(bare) {
+                any = true;
+                kept.push_str(REDACTED);
+                kept.push_str(piece.get(bare.len()..).unwrap_or_default());
+            } else {
+                kept.push_str(piece);
+            }
+        }
+        if any {
+            return Cow::Owned(kept);
+        }
+    }
+    Cow::Borrowed(if secret(part) { REDACTED } else { part })
+}
+
+/// A message with secrets replaced.
+pub(super) fn redact_text(text: &str) -> Cow<'_, str> {
+    let mut kept = String::new();
+    let (mut announced, mut done) = (false, 0);
+    let mut at = 0;
+    for word in text.split_inclusive([' ', '/', ';', '?', '&', '\n', '\t', '|']) {
+        let bare = word.trim_end_matches([' ', '/', ';', '?', '&', '\n', '\t', '|']);
+        if let redacted = redact_part(bare, announced)
+            && *redacted != *bare
+        {
+            kept.push_str(text.get(done..at).unwrap_or_default());
+            kept.push_str(&redacted);
+            done = at + bare.len();
+        }
+        announced = announces(bare.trim_end_matches([':', '=']));
+        at += word.len();
+    }
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(text.get(done..).unwrap_or_default());
+    Cow::Owned(kept)
 }
 
 /// The text is a secret where it stands after a word that announces one.
 pub(super) fn is_secret_value(text: &str) -> bool {
-    text.len() >= LEAST_NAMED && (is_random(text) || is_secret(text)) || is_secret(text)
+    text.len() >= LEAST_NAMED
+        && (text.bytes().any(|byte| byte.is_ascii_digit()) || is_random(text) || is_secret(text))
 }
 
 /// A word that announces a secret: `token`, `reset-password`, `api_key`.
@@ -302,6 +381,11 @@ mod tests {
         ] {
             assert!(!is_secret(other), "{other}");
         }
+        assert_eq!(
+            redact_text("token: 5bjghnnqi15o9535 of ana/ghp_od7gNqWu5FkSCkGBAca9xQZw8Pozq5sTxkwQ?"),
+            "token: * of ana/*?"
+        );
+        assert_eq!(redact_text("no such order"), "no such order");
         assert!(is_secret_value("5bjghnnqi15o9535"));
         assert!(!is_secret_value("settings") && !is_secret_value("change-password"));
         assert!(announces("reset-password") && announces("API_KEY") && !announces("orders"));

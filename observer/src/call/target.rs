@@ -1,5 +1,7 @@
 //! Splits a request target (RFC 9112 §3.2) and takes the secrets out of it.
 
+use super::secret::{self, REDACTED};
+
 /// Longest method kept, bytes. What the protocol stage takes for one is no longer.
 pub(super) const MAX_METHOD: usize = 32;
 
@@ -15,11 +17,11 @@ pub(super) const MAX_QUERY: usize = 1024;
 /// Longest key of a query; a longer one is more likely a secret or data than a name.
 const MAX_QUERY_KEY: usize = 64;
 
-/// Stands for a value that is not kept.
-const REDACTED: char = '*';
+/// Longest value of a query that is shown where that was asked for.
+const MAX_QUERY_VALUE: usize = 128;
 
 /// Path parameter that carries a session (Jakarta Servlet §7.1.3).
-const SESSION_PARAMETER: &str = ";jsessionid=";
+const SESSION_PARAMETER: &str = "jsessionid=";
 
 /// A request target in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,59 +100,98 @@ pub(super) fn bounded(text: &str, max: usize) -> (&str, bool) {
     )
 }
 
-/// The path to keep: as sent, but for the value of a session parameter.
+/// The path to keep: as sent, but for secrets and the value of a session parameter.
 pub(super) fn path(path: &str) -> (String, bool) {
-    let session = path
-        .bytes()
-        .position(|byte| byte == b';')
-        .and_then(|from| find_session(path, from));
-    let Some((value, end)) = session else {
-        let (path, cut) = bounded(path, MAX_PATH);
-        return (path.to_owned(), cut);
-    };
+    let (path, mut cut) = bounded(path, MAX_PATH);
     let mut kept = String::with_capacity(path.len());
-    kept.push_str(path.get(..value).unwrap_or_default());
-    kept.push(REDACTED);
-    kept.push_str(path.get(end..).unwrap_or_default());
-    let (bounded, cut) = bounded(&kept, MAX_PATH);
-    if cut {
-        (bounded.to_owned(), true)
-    } else {
-        (kept, false)
+    let mut announced = false;
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            kept.push('/');
+        }
+        for (at, part) in segment.split(';').enumerate() {
+            if at > 0 {
+                kept.push(';');
+            }
+            let session = SESSION_PARAMETER.len();
+            match part.split_at_checked(session) {
+                Some((name, value))
+                    if at > 0
+                        && !value.is_empty()
+                        && name.eq_ignore_ascii_case(SESSION_PARAMETER) =>
+                {
+                    kept.push_str(name);
+                    kept.push_str(REDACTED);
+                }
+                _ => kept.push_str(&secret::redact_part(part, announced)),
+            }
+        }
+        announced = secret::announces(segment);
+    }
+    if kept.len() > MAX_PATH {
+        cut = true;
+        kept.truncate(kept.floor_char_boundary(MAX_PATH));
+    }
+    (kept, cut)
+}
+
+/// Percent-encoding undone (RFC 3986 §2.1); what is none stays.
+pub(super) fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |at: usize| {
+            after
+                .get(at)
+                .and_then(|digit| char::from(*digit).to_digit(16))
+        };
+        if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
+            bytes.push(u8::try_from(high * 16 + low).unwrap_or(byte));
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(byte);
+            rest = after;
+        }
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => error.as_bytes().iter().map(|b| char::from(*b)).collect(),
     }
 }
 
-/// Where the value of the first session parameter starts and ends.
-fn find_session(path: &str, from: usize) -> Option<(usize, usize)> {
-    let bytes = path.as_bytes().get(from..)?;
-    let name = SESSION_PARAMETER.as_bytes();
-    let at = bytes
-        .windows(name.len())
-        .position(|window| window.eq_ignore_ascii_case(name))?;
-    let value = from + at + name.len();
-    let rest = path.get(value..)?;
-    Some((value, value + rest.find([';', '/']).unwrap_or(rest.len())))
-}
-
-/// The query to keep: keys as sent, every value redacted.
-pub(super) fn query(query: &str) -> (String, bool) {
+/// The query to keep: keys as sent, every value redacted but those of the keys in `shown` that are
+/// no secrets either.
+pub(super) fn query(query: &str, shown: &[Box<str>]) -> (String, bool) {
     let mut kept = String::with_capacity(query.len().min(MAX_QUERY));
     for (index, part) in query.split('&').enumerate() {
         let separator = usize::from(index > 0);
-        let (key, has_value) = part
+        let (key, value) = part
             .split_once('=')
-            .map_or((part, false), |(key, _)| (key, true));
-        let key = if key.len() <= MAX_QUERY_KEY { key } else { "*" };
-        if kept.len() + separator + key.len() + 2 * usize::from(has_value) > MAX_QUERY {
+            .map_or((part, None), |(key, value)| (key, Some(value)));
+        let value = value.map(|value| {
+            let is_shown = shown.iter().any(|own| own.eq_ignore_ascii_case(key));
+            if is_shown && value.len() <= MAX_QUERY_VALUE && !secret::is_secret(value) {
+                value
+            } else {
+                REDACTED
+            }
+        });
+        let key = if key.len() <= MAX_QUERY_KEY && !secret::is_secret(key) {
+            key
+        } else {
+            REDACTED
+        };
+        if kept.len() + separator + key.len() + value.map_or(0, |value| 1 + value.len()) > MAX_QUERY
+        {
             return (kept, true);
         }
         if index > 0 {
             kept.push('&');
         }
         kept.push_str(key);
-        if has_value {
+        if let Some(value) = value {
             kept.push('=');
-            kept.push(REDACTED);
+            kept.push_str(value);
         }
     }
     (kept, false)
@@ -202,12 +243,48 @@ mod tests {
 
     #[test]
     fn no_query_value_is_kept() {
+        let query = |text: &str| query(text, &[]);
         assert_eq!(query("a=1&b").0, "a=*&b");
         assert_eq!(query("a=1;c=2&a[]=s&=x&&d=").0, "a=*&a[]=*&=*&&d=*");
         let key = "s3cr3t".repeat(20);
         assert_eq!(query(&key).0, "*");
+        assert_eq!(query("ghp_od7gNqWu5FkSCkGBAca9xQZw8Pozq5sTxkwQ").0, "*");
         let (kept, cut) = query(&"key=value&".repeat(1000));
         assert!(cut && kept.len() <= MAX_QUERY);
+    }
+
+    #[test]
+    fn query_values_are_shown_where_asked_for_unless_they_are_secrets() {
+        let shown = ["page".into()];
+        assert_eq!(query("Page=2&q=2", &shown).0, "Page=2&q=*");
+        let key = "page=ghp_od7gNqWu5FkSCkGBAca9xQZw8Pozq5sTxkwQ";
+        assert_eq!(query(key, &shown).0, "page=*");
+    }
+
+    #[test]
+    fn no_secret_of_a_path_is_kept() {
+        for (sent, kept) in [
+            ("/v1/items/17", "/v1/items/17"),
+            (
+                "/bot66435430620:AAr4ty9ctd3oir9qx55t660mh37hwrlizX/send",
+                "/bot66435430620:*/send",
+            ),
+            ("/hooks/glpat-mV1ygtGxBduA_WIuSRl2", "/hooks/*"),
+            ("/reset-password/5bjghnnqi15o9535", "/reset-password/*"),
+            ("/users/5bjghnnqi15o9535", "/users/5bjghnnqi15o9535"),
+            (
+                "/wiki/%E6%9D%B1%E4%BA%AC%E9%83%BD%E5%BA%81",
+                "/wiki/%E6%9D%B1%E4%BA%AC%E9%83%BD%E5%BA%81",
+            ),
+            (
+                "/o/dfaf09f1-19e1-3d87-0c44-177afe013a82",
+                "/o/dfaf09f1-19e1-3d87-0c44-177afe013a82",
+            ),
+            ("/a/%67hp_od7gNqWu5FkSCkGBAca9xQZw8Pozq5sTxkwQ", "/a/*"),
+            ("*", "*"),
+        ] {
+            assert_eq!(path(sent).0, kept, "{sent}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use observer_common::tls::LIBRARY_UNKNOWN;
+use observer_common::tls::{LIBRARY_KERNEL, LIBRARY_UNKNOWN};
 
 use crate::stream::Tls;
 
@@ -33,6 +33,12 @@ impl Libraries {
     /// What a number means; an unknown one is a library without a name, unless there is only one.
     pub fn get(&self, number: u32) -> Arc<Tls> {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        if number == LIBRARY_KERNEL {
+            return Arc::new(Tls {
+                library: "the kernel".to_owned(),
+                version: None,
+            });
+        }
         if let (LIBRARY_UNKNOWN, [only]) = (number, names.as_slice()) {
             return Arc::clone(only);
         }

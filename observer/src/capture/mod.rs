@@ -4,6 +4,7 @@
 //! of its own: who a process is comes through a closure, which library a number means through a
 //! table that fills as libraries are found.
 
+mod books;
 mod bounded;
 mod embryos;
 mod hello;
@@ -11,5 +12,6 @@ mod libraries;
 mod matching;
 mod translator;
 
+pub use books::Fates;
 pub use libraries::Libraries;
 pub use translator::{CaptureCounts, Translator};

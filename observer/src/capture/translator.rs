@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use observer_common::socket::{SOCKET_KTLS, SOCKET_TCP};
+use observer_common::tls::LIBRARY_KERNEL;
+
 use crate::discover::Process;
 use crate::kernel::RawEvent;
 use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment, TlsHello};
 
+use super::books::{Fates, ProcessBooks};
 use super::bounded::Bounded;
 use super::embryos::Embryos;
 use super::hello::Hellos;
@@ -16,6 +20,8 @@ use super::matching::ThreadMatch;
 /// TLS connections whose addresses are kept: about 100 bytes each, and more than a host of
 /// 10,000 connections needs.
 const MOST_SOCKETS: usize = 65_536;
+/// Connections whose process is remembered for the books.
+const MOST_OWNERS: usize = 65_536;
 /// TLS objects in use; the kernel half keeps as many.
 const MOST_STREAMS: usize = 65_536;
 /// TLS connections in the middle of their handshake: at most 16 KiB each, for milliseconds.
@@ -75,6 +81,9 @@ pub struct Translator {
     embryos: Embryos,
     /// The same for data in a SYN.
     fast_opened: Embryos,
+    /// Who moves the bytes of a socket, by cookie.
+    owners: Bounded<u64, Arc<Process>>,
+    books: ProcessBooks,
     counts: CaptureCounts,
 }
 
@@ -90,6 +99,8 @@ impl Translator {
             closing: VecDeque::new(),
             embryos: Embryos::of_handshakes(),
             fast_opened: Embryos::of_syns(),
+            owners: Bounded::new(MOST_OWNERS),
+            books: ProcessBooks::default(),
             counts: CaptureCounts::default(),
         }
     }
@@ -103,6 +114,11 @@ impl Translator {
             embryos_lost: self.embryos.lost() + self.fast_opened.lost(),
             ..self.counts
         }
+    }
+
+    /// What became of the payload of each process whose connections ended, by its name.
+    pub fn books(&self) -> impl Iterator<Item = (&Arc<str>, &Fates)> {
+        self.books.lines()
     }
 
     /// TLS connections and TLS objects kept now.
@@ -178,11 +194,70 @@ impl Translator {
                     out(Input::Segment(segment));
                 }
             }
-            RawEvent::Owner { cookie, body } => out(Input::Owner {
-                conn: ConnId(cookie),
-                process: named(process(body.tgid), &body.comm),
-            }),
-            RawEvent::Closed { cookie, time_ns } => self.closed(cookie, time_ns, out),
+            RawEvent::Bytes {
+                stream,
+                time_ns,
+                direction,
+                flags,
+                socket,
+                offset,
+                moved,
+                flow,
+                payload,
+            } => {
+                let conn = ConnId(stream);
+                if let (SOCKET_TCP, Some(flow)) = (socket, flow) {
+                    // A sequence number is the low half.
+                    let seq = (offset & u64::from(u32::MAX)) as u32;
+                    let segment = RawEvent::Segment {
+                        cookie: stream,
+                        time_ns,
+                        direction,
+                        flags,
+                        seq,
+                        moved,
+                        flow,
+                        payload,
+                    };
+                    self.push(&segment, process, out);
+                    return;
+                }
+                if flags.first() {
+                    if socket == SOCKET_KTLS {
+                        let tls = self.libraries.get(LIBRARY_KERNEL);
+                        out(Input::Tls { conn, tls });
+                    }
+                    if let Some(flow) = flow {
+                        out(Input::Peer { conn, flow });
+                    }
+                }
+                out(Input::Bytes(Bytes {
+                    conn,
+                    time_ns,
+                    direction,
+                    offset,
+                    len: u64::from(moved),
+                    bytes: payload,
+                }));
+            }
+            RawEvent::Owner { cookie, body } => {
+                let process = named(process(body.tgid), &body.comm);
+                self.owners.insert(cookie, Arc::clone(&process));
+                out(Input::Owner {
+                    conn: ConnId(cookie),
+                    process,
+                });
+            }
+            RawEvent::Closed {
+                cookie,
+                time_ns,
+                books,
+            } => {
+                let owner = self.owners.remove(&cookie);
+                let name = owner.as_ref().map(|process| process.name.as_str());
+                self.books.close(name, &books);
+                self.closed(cookie, time_ns, out);
+            }
             RawEvent::Plaintext {
                 cookie,
                 time_ns,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::call::{ApiCall, Auth, AuthOutcome, AuthScheme, Protocol, Role};
+use crate::call::{ApiCall, Auth, AuthOutcome, AuthScheme, Protocol, Role, Signs};
 use crate::discover::Process;
 use crate::stream::ConnId;
 
@@ -27,11 +27,13 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         login: None,
         status,
         grpc_status: None,
+        grpc_message: None,
         duration_ns: status.map(|_| 1_500_000),
         request_bytes: 10,
         response_bytes: 2_048,
         request_messages: None,
         response_messages: None,
+        websocket: None,
         client: Some(([192, 0, 2, 7], 40_000).into()),
         server: Some(([192, 0, 2, 1], 8080).into()),
         process: Some(Arc::new(Process {
@@ -50,6 +52,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         identities: Vec::new(),
         body_error: None,
         tls: None,
+        signs: Signs::NONE,
         flags: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! Arguments as they are typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,8 +40,11 @@ pub enum CommandArgs {
     Run(RunArgs),
     /// Show the API calls in recordings; needs no privileges
     #[command(after_help = "Examples:
+  observer replay calls.pcap.gz                        a capture file (pcap, pcapng), compressed or not
   observer replay calls.transcript                     a table and a summary
-  observer replay --format jsonl a.transcript b.transcript | jq .route")]
+  observer replay --format jsonl a.transcript b.transcript | jq .route
+  observer replay /var/log/nginx/access.log            an access log: endpoints, usage, findings
+  observer replay --format jsonl access.log | grep finding")]
     Replay(ReplayArgs),
     /// Tell what works on this host and what does not, and why
     #[command(after_help = "Examples:
@@ -85,6 +89,11 @@ Examples:
     #[command(after_help = "Examples:
   observer review sign --reviewer 'A. Person' --remarks 'nothing odd'")]
     Review(ReviewArgs),
+    /// List the alerts that are open
+    #[command(after_help = "Examples:
+  observer alerts                                      of the agent that runs as a service
+  observer alerts /tmp/state --json | jq .message      of one with another state folder")]
+    Alerts(AlertsArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
   observer audit verify /var/lib/observer/audit --vkey host.example/audit+1a2b3c4d+AX…
@@ -213,12 +222,26 @@ pub struct ReplayArgs {
     pub format: Option<Format>,
 }
 
+/// Arguments of `alerts`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AlertsArgs {
+    /// State folder of the agent [default: /var/lib/observer]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `doctor`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct DoctorArgs {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Where the metrics of the agent are that may run here: its books are shown
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub metrics: SocketAddr,
 }
 
 /// Arguments of `check-config`.

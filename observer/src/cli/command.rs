@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
@@ -9,8 +10,8 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use super::args::{
-    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, ReplayArgs,
-    RunArgs,
+    AlertsArgs, Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
+    ReplayArgs, RunArgs,
 };
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
@@ -32,6 +33,8 @@ pub enum Command {
     Doctor {
         /// As JSON.
         json: bool,
+        /// Where the metrics of an agent are that may run here.
+        metrics: SocketAddr,
     },
     /// Name the endpoints of the requests on the standard input.
     Routes,
@@ -43,6 +46,13 @@ pub enum Command {
     Report(ReportArgs),
     /// What a reviewer does.
     Review(ReviewCommandArgs),
+    /// List the alerts that are open.
+    Alerts {
+        /// State folder of the agent.
+        dir: PathBuf,
+        /// As JSON.
+        json: bool,
+    },
     /// Verify the audit log, or prove what is in it.
     Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
@@ -110,7 +120,7 @@ pub fn parse_from(
             settings.metrics = None;
             Command::Replay { files, settings }
         }
-        CommandArgs::Doctor(DoctorArgs { json }) => Command::Doctor { json },
+        CommandArgs::Doctor(DoctorArgs { json, metrics }) => Command::Doctor { json, metrics },
         CommandArgs::Routes => Command::Routes,
         CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
             Command::CheckConfig(from_file(file.as_deref())?)
@@ -118,6 +128,10 @@ pub fn parse_from(
         CommandArgs::Query(args) => Command::Query(args),
         CommandArgs::Report(args) => Command::Report(args),
         CommandArgs::Review(args) => Command::Review(args.command),
+        CommandArgs::Alerts(AlertsArgs { dir, json }) => Command::Alerts {
+            dir: dir.unwrap_or_else(|| Settings::default().state_dir),
+            json,
+        },
         CommandArgs::Audit(args) => Command::Audit(args.command),
         CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
     })
@@ -207,7 +221,10 @@ mod tests {
     fn every_command_is_understood() {
         assert_eq!(
             command(&["doctor", "--json"]).unwrap(),
-            Command::Doctor { json: true }
+            Command::Doctor {
+                json: true,
+                metrics: ([127, 0, 0, 1], 9464).into(),
+            }
         );
         assert_eq!(command(&["routes"]).unwrap(), Command::Routes);
         assert_eq!(

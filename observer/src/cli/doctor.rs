@@ -23,6 +23,30 @@ pub struct Check {
     pub remedy: Option<String>,
 }
 
+/// One line of an agent's books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BooksLine {
+    /// Source, or process.
+    pub of: String,
+    /// What became of it, with the reason.
+    pub fate: String,
+    /// Segments or library calls.
+    pub calls: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+}
+
+/// What the agent that runs on this host says of its capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentBooks {
+    /// Where its metrics are.
+    pub address: String,
+    /// The ledger: seen = delivered + filtered + skipped + lost, by source.
+    pub ledger: Vec<BooksLine>,
+    /// The same of connections that ended, by process.
+    pub processes: Vec<BooksLine>,
+}
+
 /// What works on this host and what does not, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoctorReport {
@@ -34,6 +58,8 @@ pub struct DoctorReport {
     pub instructions: Vec<(String, u32)>,
     /// Every process with a TLS library.
     pub tls: Vec<TlsAttachment>,
+    /// The agent that runs, if one answers.
+    pub agent: Option<AgentBooks>,
 }
 
 impl DoctorReport {
@@ -56,6 +82,7 @@ impl DoctorReport {
             probes,
             instructions: _,
             tls,
+            agent,
         } = self;
         let mut out = String::new();
 
@@ -109,6 +136,27 @@ impl DoctorReport {
         });
         section(&mut out, "TLS libraries", rows);
 
+        if let Some(agent) = agent {
+            let rows = |lines: &[BooksLine]| {
+                let cells = lines.iter().map(|line| {
+                    let lost = line.fate.starts_with("lost");
+                    let cells = [
+                        if lost { "--" } else { "ok" }.to_owned(),
+                        line.of.clone(),
+                        line.fate.clone(),
+                        format!("{} segments or calls", line.calls),
+                        format!("{} bytes", line.bytes),
+                    ];
+                    (cells, None)
+                });
+                cells.collect::<Vec<_>>()
+            };
+            let title = format!("Books of the agent at {}", agent.address);
+            section(&mut out, &title, rows(&agent.ledger).into_iter());
+            let title = "Its books by process, of connections that ended";
+            section(&mut out, title, rows(&agent.processes).into_iter());
+        }
+
         out.push_str(if self.usable() {
             "The observer can capture on this host.\n"
         } else {
@@ -124,7 +172,29 @@ impl DoctorReport {
             probes,
             instructions,
             tls,
+            agent,
         } = self;
+        let lines = |lines: &[BooksLine]| -> Vec<_> {
+            lines
+                .iter()
+                .map(
+                    |BooksLine {
+                         of,
+                         fate,
+                         calls,
+                         bytes,
+                     }| {
+                        json!({"of": of, "fate": fate, "calls": calls, "bytes": bytes})
+                    },
+                )
+                .collect()
+        };
+        let agent = agent.as_ref().map(|agent| {
+            json!({
+                "metrics": agent.address, "ledger": lines(&agent.ledger),
+                "processes": lines(&agent.processes),
+            })
+        });
         let kernel: Vec<_> = kernel
             .iter()
             .map(|Check { name, value, ok, optional, remedy }| {
@@ -180,7 +250,7 @@ impl DoctorReport {
             .collect();
         let report = json!({
             "version": env!("CARGO_PKG_VERSION"), "usable": self.usable(),
-            "kernel": kernel, "probes": probes, "tls": tls,
+            "kernel": kernel, "probes": probes, "tls": tls, "agent": agent,
         });
         harden_json(&format!("{report:#}\n"))
     }
@@ -299,6 +369,7 @@ mod tests {
                 plan: None,
                 refused: Some("code not understood".to_owned()),
             }],
+            agent: None,
         }
     }
 

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::settings::Settings;
-use super::table::{Given, SETTINGS, split};
+use super::table::{Given, all_settings, split};
 use super::values::quoted;
 
 /// A settings file is a few hundred bytes; this keeps a mistaken path from filling the memory.
@@ -102,11 +102,9 @@ fn section(
         } else {
             format!("{section_name}.{name}")
         };
-        let known = SETTINGS.iter().find(|setting| setting.key == full);
+        let known = all_settings().find(|setting| setting.key == full);
         let is_section = section_name.is_empty()
-            && SETTINGS
-                .iter()
-                .any(|setting| split(setting.key) == (name, split(setting.key).1));
+            && all_settings().any(|setting| split(setting.key) == (name, split(setting.key).1));
         if let Some(setting) = known {
             if let Err(what) = given(value).and_then(|given| (setting.set)(settings, given)) {
                 problems.push((key.span(), format!("{full}: {what}")));
@@ -132,7 +130,7 @@ fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<Given<'a>, String> {
         },
         DeValue::Float(_) => Given::Other("a number with a fraction"),
         DeValue::Datetime(_) => Given::Other("a date"),
-        DeValue::Array(_) => Given::Other("a list"),
+        DeValue::Array(items) => Given::List(items.iter().map(given).collect::<Result<_, _>>()?),
         DeValue::Table(_) => Given::Other("a section"),
     })
 }
@@ -141,7 +139,7 @@ fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<Given<'a>, String> {
 /// keys of this section.
 fn unknown(section: &str, name: &str, full: &str) -> String {
     let full = quoted(full);
-    let elsewhere = SETTINGS.iter().find(|setting| split(setting.key).1 == name);
+    let elsewhere = all_settings().find(|setting| split(setting.key).1 == name);
     if let Some(setting) = elsewhere {
         let (section, name) = split(setting.key);
         let place = if section.is_empty() {
@@ -152,15 +150,14 @@ fn unknown(section: &str, name: &str, full: &str) -> String {
         return format!("unknown key {full}: {name} stands {place}");
     }
     let keys = |wanted: &str| -> Vec<&str> {
-        SETTINGS
-            .iter()
+        all_settings()
             .map(|s| split(s.key))
             .filter(|(s, _)| *s == wanted)
             .map(|(_, n)| n)
             .collect()
     };
     if section.is_empty() {
-        let mut sections: Vec<&str> = SETTINGS.iter().map(|s| split(s.key).0).collect();
+        let mut sections: Vec<&str> = all_settings().map(|s| split(s.key).0).collect();
         sections.dedup();
         sections.retain(|section| !section.is_empty());
         format!(
@@ -187,6 +184,29 @@ mod tests {
 
     fn error(text: &str) -> String {
         parse(Path::new("o.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn filters_are_lists_and_each_entry_is_checked() {
+        let text = "[capture]\nports = [80, 443]\nexclude_ports = 22\n\
+                    exclude_addresses = [\"10.0.0.0/8\", \"::1\"]\n\
+                    exclude_processes = [\"backup\"]\nexclude_cgroups = [\"/a.slice\"]\n";
+        let read = parse(Path::new("o.toml"), text).unwrap().capture.filters;
+        assert_eq!(read.ports, [80, 443]);
+        assert_eq!(read.exclude_ports, [22]);
+        assert_eq!(read.exclude_addresses.len(), 2);
+        assert_eq!(read.exclude_processes, ["backup"]);
+        assert_eq!(read.exclude_cgroups, ["/a.slice"]);
+        for (line, what) in [
+            ("ports = [0]", "1 to 65535"),
+            ("ports = [\"http\"]", "must be a whole number"),
+            ("exclude_addresses = [\"10.0.0.0/33\"]", "number up to 32"),
+            ("exclude_processes = [\"\"]", "is empty"),
+            ("exclude_processes = [[]]", "must be a string, not a list"),
+        ] {
+            let error = error(&format!("[capture]\n{line}\n"));
+            assert!(error.contains(what), "{line}: {error}");
+        }
     }
 
     #[test]
@@ -224,7 +244,8 @@ mod tests {
         );
         assert_eq!(
             error("[detect]\nauth_failure = 5\n"),
-            "o.toml:2: unknown key \"detect.auth_failure\": section [detect] has auth_failures, auth_window"
+            "o.toml:2: unknown key \"detect.auth_failure\": section [detect] has auth_failures, auth_window, distinct_username_count, \
+                 login_failure_ratio, slow_failures, distinct_paths, distinct_objects, spike_factor"
         );
         assert_eq!(
             error("[capture]\nformat = \"table\"\n"),
@@ -237,7 +258,7 @@ mod tests {
         assert_eq!(
             error("[detekt]\n"),
             "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, and \
-             the sections capture, identity, detect, catalog, audit"
+             the sections capture, identity, catalog, unsafe_capture, audit, detect, alert"
         );
         assert_eq!(
             error("capture = 1\n"),
@@ -305,9 +326,15 @@ mod tests {
             read,
             Settings {
                 duration: Some(Duration::from_secs(3600)),
+                // Set by their examples: where alerts go is up to who has somewhere to send them.
+                alert: read.alert.clone(),
                 ..Settings::default()
             }
         );
+        let alert = &read.alert;
+        assert!(alert.alertmanager.is_some() && alert.webhook.is_some() && alert.slack.is_some());
+        assert!(alert.syslog.is_some() && alert.webhook_secret_file.is_some());
+        assert_eq!(alert.cooldown, Settings::default().alert.cooldown);
     }
 
     proptest! {

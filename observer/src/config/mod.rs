@@ -6,12 +6,13 @@
 
 mod error;
 mod file;
+mod findings_table;
 mod settings;
 mod table;
 mod values;
 
 pub use error::ConfigError;
 pub use file::{load, parse};
-pub use settings::{Capture, Format, IdentitySettings, Settings};
+pub use settings::{Capture, Format, IdentitySettings, Settings, UnsafeCapture};
 pub use table::{effective, sample};
 pub use values::{MetricsAddress, parse_duration, parse_metrics, parse_size};

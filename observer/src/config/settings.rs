@@ -2,11 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
+use crate::kernel::{CaptureFilters, SocketCapture};
 use crate::protocol::BODY_PEEK;
 
 /// How calls are shown on the standard output.
@@ -32,14 +35,18 @@ impl Format {
 }
 
 /// What is captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     /// Bytes of all rings between the kernel half and the user half; a power of two.
     pub ring_bytes: u32,
     /// Connections with both ends on this host are captured at both, not only at the server's.
     pub both_sides: bool,
+    /// Where the bytes of sockets are taken.
+    pub sockets: SocketCapture,
     /// Plaintext is taken from TLS libraries.
     pub tls: bool,
+    /// What is left out.
+    pub filters: CaptureFilters,
     /// First bytes of a body that are read for an operation or an error; 0: none.
     pub body_peek: u32,
 }
@@ -49,7 +56,9 @@ impl Default for Capture {
         Self {
             ring_bytes: 16 << 20,
             both_sides: false,
+            sockets: SocketCapture::Auto,
             tls: true,
+            filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,
         }
     }
@@ -70,6 +79,13 @@ impl Default for IdentitySettings {
     }
 }
 
+/// What is told beyond what is safe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnsafeCapture {
+    /// Keys of queries whose values are told.
+    pub query_values: Arc<[Box<str>]>,
+}
+
 /// All settings, valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -87,8 +103,12 @@ pub struct Settings {
     pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
+    /// Who is told of findings.
+    pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// What is told beyond what is safe.
+    pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
     pub audit: AuditSettings,
 }
@@ -103,7 +123,9 @@ impl Default for Settings {
             capture: Capture::default(),
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
+            alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
+            unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
         }
     }

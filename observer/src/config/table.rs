@@ -5,25 +5,30 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::findings_table::FINDINGS;
 use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
 };
+use crate::kernel::{Network, SocketCapture};
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
+/// Ports of TCP.
+const PORTS: RangeInclusive<u64> = 1..=65_535;
+/// Entries of one filter; the kernel half has room for as many.
+const FILTER_ENTRIES: usize = observer_common::conn::FILTER_ENTRIES as usize;
 /// Above this a body is content, not a message that names an operation.
 const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
-/// One failure is no burst; each failure wanted costs memory for each client.
-const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
-/// A window of hours would hold the failures of a whole day's typing errors.
-const AUTH_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// Fingerprints of two keys cannot be compared: a new one each hour would make them useless.
 const KEY_ROTATION: RangeInclusive<Duration> =
     Duration::from_secs(86_400)..=Duration::from_secs(3660 * 86_400);
 /// Names are kept in memory and become metric labels.
 const MAX_SERVICES: RangeInclusive<u64> = 1..=10_000;
 const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
+
+/// Each is compared with each key of each query.
+const MAX_NAMES: usize = 64;
 
 /// Below this every disk is busy with syncing; above it too much is at stake.
 const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
@@ -40,11 +45,12 @@ const AUDIT_MAX_AGE: RangeInclusive<Duration> =
 const AUDIT_MAX_BYTES: RangeInclusive<u64> = (128 << 20)..=(64 << 40);
 
 /// A value as it stands in a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Given<'a> {
     Bool(bool),
     Integer(u64),
     Text(&'a str),
+    List(Vec<Given<'a>>),
     /// Of a type that no setting has.
     Other(&'static str),
 }
@@ -54,17 +60,22 @@ pub(super) struct Setting {
     /// Section and key, such as `detect.auth_window`.
     pub(super) key: &'static str,
     /// What it says, for people; one line each.
-    doc: &'static [&'static str],
+    pub(super) doc: &'static [&'static str],
     /// Reads a value, or says what is wrong with it.
     pub(super) set: fn(&mut Settings, Given<'_>) -> Result<(), String>,
     /// The TOML value; `None` if it is not set.
-    show: fn(&Settings) -> Option<String>,
+    pub(super) show: fn(&Settings) -> Option<String>,
     /// What the sample shows if the default is not set.
-    example: &'static str,
+    pub(super) example: &'static str,
 }
 
 /// All of them, sections together.
-pub(super) const SETTINGS: &[Setting] = &[
+pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
+    GENERAL.iter().chain(FINDINGS)
+}
+
+/// Those that are not of findings, sections together.
+const GENERAL: &[Setting] = &[
     Setting {
         key: "format",
         doc: &["How calls are shown: \"table\", \"jsonl\" or \"none\". Flag: --format."],
@@ -164,6 +175,27 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
     Setting {
+        key: "capture.sockets",
+        doc: &[
+            "Where the bytes of sockets are taken. \"auto\": TCP from packets, Unix sockets and the",
+            "kernel's TLS from socket functions, as far as each loads. \"packets\" or \"functions\": only",
+            "there.",
+        ],
+        set: |settings, given| {
+            let text = string(given)?;
+            settings.capture.sockets = SocketCapture::ALL
+                .into_iter()
+                .find(|sockets| sockets.as_str() == text)
+                .ok_or_else(|| {
+                    let text = quoted(text);
+                    format!("{text} is not known: use auto, packets or functions")
+                })?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(settings.capture.sockets.as_str())),
+        example: "",
+    },
+    Setting {
         key: "capture.tls",
         doc: &["Take plaintext from TLS libraries."],
         set: |settings, given| {
@@ -171,6 +203,75 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.capture.tls.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.ports",
+        doc: &[
+            "If any are given: only connections with one of these ports, at either end.",
+            "What is left out by this and the settings below costs nothing but a look at the first",
+            "packet of a connection.",
+        ],
+        set: |settings, given| {
+            settings.capture.filters.ports = list(given, port)?;
+            Ok(())
+        },
+        show: |settings| show_list(settings.capture.filters.ports.iter().map(u16::to_string)),
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_ports",
+        doc: &["Leave out connections with one of these ports, at either end."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_ports = list(given, port)?;
+            Ok(())
+        },
+        show: |settings| {
+            let ports = &settings.capture.filters.exclude_ports;
+            show_list(ports.iter().map(u16::to_string))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_addresses",
+        doc: &["Leave out connections with an end in one of these networks: [\"10.0.0.0/8\"]."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_addresses = list(given, network)?;
+            Ok(())
+        },
+        show: |settings| {
+            let networks = &settings.capture.filters.exclude_addresses;
+            show_list(networks.iter().map(|it| toml_string(&it.to_string())))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_processes",
+        doc: &["Leave out processes of these names, as in /proc/PID/comm: [\"backup\"]."],
+        set: |settings, given| {
+            settings.capture.filters.exclude_processes = list(given, name)?;
+            Ok(())
+        },
+        show: |settings| {
+            let names = &settings.capture.filters.exclude_processes;
+            show_list(names.iter().map(|it| toml_string(it)))
+        },
+        example: "",
+    },
+    Setting {
+        key: "capture.exclude_cgroups",
+        doc: &[
+            "Leave out these control groups and those below them, by their paths under the root of",
+            "cgroup2, as they are at the start: [\"/system.slice/backup.service\"].",
+        ],
+        set: |settings, given| {
+            settings.capture.filters.exclude_cgroups = list(given, name)?;
+            Ok(())
+        },
+        show: |settings| {
+            let paths = &settings.capture.filters.exclude_cgroups;
+            show_list(paths.iter().map(|it| toml_string(it)))
+        },
         example: "",
     },
     Setting {
@@ -205,31 +306,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: "",
     },
     Setting {
-        key: "detect.auth_failures",
-        doc: &["Refused credentials of one client that make a burst: 2 to 256."],
-        set: |settings, given| {
-            let count = in_range(integer(given)?, &AUTH_FAILURES, |n| n.to_string())?;
-            settings.detect.auth_failures = u32::try_from(count).unwrap_or(u32::MAX);
-            Ok(())
-        },
-        show: |settings| Some(settings.detect.auth_failures.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "detect.auth_window",
-        doc: &["Time within which they must fall: 1s to 1h."],
-        set: |settings, given| {
-            let window = match given {
-                Given::Integer(_) => return Err("needs a unit: write \"60s\"".to_owned()),
-                given => time(string(given)?)?,
-            };
-            settings.detect.auth_window = in_range(window, &AUTH_WINDOW, show_time)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.detect.auth_window))),
-        example: "",
-    },
-    Setting {
         key: "catalog.max_services",
         doc: &["Services that get a name of their own; the rest is \"{other}\": 1 to 10000."],
         set: |settings, given| {
@@ -247,6 +323,23 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.catalog.max_routes_per_service.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "unsafe_capture.query_values",
+        doc: &[
+            "Keys of queries whose values are told, such as \"page, limit\". What looks like a secret",
+            "is replaced all the same. Without this no value of a query is told.",
+        ],
+        set: |settings, given| {
+            settings.unsafe_capture.query_values = names(string(given)?)?.into();
+            Ok(())
+        },
+        show: |settings| {
+            Some(toml_string(
+                &settings.unsafe_capture.query_values.join(", "),
+            ))
+        },
         example: "",
     },
     Setting {
@@ -319,6 +412,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
 ];
 
+/// Names between commas.
+fn names(text: &str) -> Result<Vec<Box<str>>, String> {
+    let names: Vec<Box<str>> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(Box::from)
+        .collect();
+    if names.len() > MAX_NAMES {
+        return Err(format!(
+            "has {} names: use at most {MAX_NAMES}",
+            names.len()
+        ));
+    }
+    Ok(names)
+}
+
 /// Section and name of a key; the section of a key outside any is empty.
 pub(super) fn split(key: &'static str) -> (&'static str, &'static str) {
     key.split_once('.').unwrap_or(("", key))
@@ -355,7 +465,7 @@ pub fn sample() -> String {
 fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     let mut out = String::new();
     let mut section = "";
-    for setting in SETTINGS {
+    for setting in all_settings() {
         let (its_section, name) = split(setting.key);
         if its_section != section {
             section = its_section;
@@ -366,32 +476,35 @@ fn render(mut line: impl FnMut(&mut String, &Setting, &str)) -> String {
     out
 }
 
-fn toml_string(text: &str) -> String {
+pub(super) fn toml_string(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn string(given: Given<'_>) -> Result<&str, String> {
+pub(super) fn string(given: Given<'_>) -> Result<&str, String> {
     match given {
         Given::Text(text) => Ok(text),
         other => Err(format!("must be a string, not {}", kind(other))),
     }
 }
 
-fn duration(given: Given<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(super) fn duration(
+    given: Given<'_>,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, String> {
     match given {
         Given::Integer(_) => Err("needs a unit: write \"60s\"".to_owned()),
         given => in_range(time(string(given)?)?, range, show_time),
     }
 }
 
-fn boolean(given: Given<'_>) -> Result<bool, String> {
+pub(super) fn boolean(given: Given<'_>) -> Result<bool, String> {
     match given {
         Given::Bool(value) => Ok(value),
         other => Err(format!("must be true or false, not {}", kind(other))),
     }
 }
 
-fn integer(given: Given<'_>) -> Result<u64, String> {
+pub(super) fn integer(given: Given<'_>) -> Result<u64, String> {
     match given {
         Given::Integer(value) => Ok(value),
         other => Err(format!("must be a whole number, not {}", kind(other))),
@@ -403,11 +516,50 @@ fn count(given: Given<'_>, range: &RangeInclusive<u64>) -> Result<usize, String>
     usize::try_from(count).map_err(|_| "is too large for this machine".to_owned())
 }
 
+/// Each of a list, or a lone one without the brackets.
+fn list<T>(
+    given: Given<'_>,
+    one: impl Fn(Given<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let items = match given {
+        Given::List(items) => items,
+        lone => vec![lone],
+    };
+    if items.len() > FILTER_ENTRIES {
+        return Err(format!("has more than {FILTER_ENTRIES} entries"));
+    }
+    items.into_iter().map(one).collect()
+}
+
+fn port(given: Given<'_>) -> Result<u16, String> {
+    let port = in_range(integer(given)?, &PORTS, |n| n.to_string())?;
+    u16::try_from(port).map_err(|_| "is no port".to_owned())
+}
+
+fn network(given: Given<'_>) -> Result<Network, String> {
+    let text = string(given)?;
+    text.parse()
+        .map_err(|why| format!("{} {why}", quoted(text)))
+}
+
+fn name(given: Given<'_>) -> Result<String, String> {
+    match string(given)? {
+        "" => Err("is empty".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn show_list(items: impl Iterator<Item = String>) -> Option<String> {
+    let items: Vec<String> = items.collect();
+    Some(format!("[{}]", items.join(", ")))
+}
+
 fn kind(given: Given<'_>) -> &'static str {
     match given {
         Given::Bool(_) => "true or false",
         Given::Integer(_) => "a number",
         Given::Text(_) => "a string",
+        Given::List(_) => "a list",
         Given::Other(kind) => kind,
     }
 }

@@ -1,14 +1,12 @@
 //! What a detection says.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::Role;
-
-/// Names of all rules, so that a metric exists before the first finding.
-pub const RULES: [&str; 1] = ["auth_failure_burst"];
 
 /// How much attention a finding asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,71 +35,71 @@ impl Severity {
 pub struct Finding {
     /// Unix time of the call that completed the evidence, nanoseconds.
     pub time_unix_ns: u64,
-    /// Name of the rule, one of [`RULES`].
-    pub rule: &'static str,
+    /// Name of the rule, one of [`super::RULES`] or of the user's.
+    pub rule: Cow<'static, str>,
     /// How much attention it asks for.
     pub severity: Severity,
-    /// MITRE ATT&CK technique.
-    pub mitre: &'static str,
-    /// Which end was observed: `Server` if the failures came in, `Client` if this host made them.
+    /// MITRE ATT&CK technique; empty if a rule of the user's names none.
+    pub mitre: Cow<'static, str>,
+    /// Which end was observed: `Server` if the calls came in, `Client` if this host made them.
     pub role: Role,
-    /// Address of the client; for IPv6 the network.
-    pub client: IpAddr,
-    /// Bits of `client` that count: 32, or 64 for an IPv6 network.
+    /// Address of the client, if it is about one; for IPv6 the network.
+    pub client: Option<IpAddr>,
+    /// Bits of `client` that count: 32, or 64 for an IPv6 network, less for a wider one.
     pub client_prefix: u8,
-    /// Service of the last failure.
+    /// Account or fingerprint of the credential, if it is about one.
+    pub identity: Option<Arc<str>>,
+    /// Service of the last call.
     pub service: Option<Arc<str>>,
-    /// Failures since the burst began or was last reported.
+    /// Calls that are the evidence.
     pub count: u64,
-    /// Time from the first of these failures to the last.
+    /// Different things among them (accounts, credentials, paths, …); 0 where that says nothing.
+    pub distinct: u64,
+    /// Time from the first of these calls to the last.
     pub span: Duration,
     /// The window that the rule looks at.
     pub window: Duration,
-    /// Different routes among the failures, in the order seen; at most
-    /// [`Finding::MAX_ROUTES`].
+    /// Different routes among the calls, in the order seen; at most [`Finding::MAX_ROUTES`].
     pub routes: Vec<Arc<str>>,
+    /// One plain sentence.
+    pub message: Box<str>,
 }
 
 impl Finding {
     /// Routes that a finding lists: enough to see what was aimed at.
     pub const MAX_ROUTES: usize = 16;
 
-    /// The client as text: an address, or an IPv6 network with its length.
+    /// The client as text: an address, or a network with its length; empty if it is about none.
     pub fn client_text(&self) -> String {
-        match self.client {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("{address}/{}", self.client_prefix),
+        client_text(self.client, self.client_prefix)
+    }
+
+    /// What the finding is about, as one text: findings of one rule about one subject are one
+    /// alert.
+    pub fn subject(&self) -> String {
+        match (&self.identity, self.client) {
+            (Some(identity), _) => identity.to_string(),
+            (None, Some(_)) => self.client_text(),
+            (None, None) => format!(
+                "{} {}",
+                self.service.as_deref().unwrap_or("-"),
+                self.routes.first().map_or("-", |route| route)
+            ),
         }
+    }
+}
+
+/// An address or network as text.
+pub(super) fn client_text(client: Option<IpAddr>, prefix: u8) -> String {
+    match client {
+        None => String::new(),
+        Some(IpAddr::V4(address)) if prefix == 32 => address.to_string(),
+        Some(address) => format!("{address}/{prefix}"),
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let client = self.client_text();
-        let seconds = self.span.as_secs_f64();
-        let routes = self.routes.len();
-        let more = if routes >= Self::MAX_ROUTES {
-            "or more "
-        } else {
-            ""
-        };
-        let plural = if routes == 1 { "" } else { "s" };
-        let service = self.service.as_deref().unwrap_or("an unknown service");
-        match self.role {
-            Role::Server => write!(
-                out,
-                "{client} sent {} credentials that {service} refused",
-                self.count
-            )?,
-            Role::Client => write!(
-                out,
-                "{service} on this host ({client}) sent {} credentials that were refused",
-                self.count
-            )?,
-        }
-        write!(
-            out,
-            " within {seconds:.1} s, on {routes} {more}route{plural}: someone may be guessing credentials"
-        )
+        out.write_str(&self.message)
     }
 }

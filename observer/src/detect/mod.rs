@@ -1,15 +1,49 @@
-//! Tells what the answer to a call says of its credential, and raises findings.
+//! Tells what a failed authentication means and notices misuse, call by call.
 //!
-//! In: the status of a call and the kind of credential it carried; then whole calls, named by
-//! `catalog`. Out: an [`crate::call::AuthOutcome`]; a [`Finding`] when failures come in bursts.
-//! Never: a credential or an account name. Nothing here reads a clock: time is that of the calls.
+//! In: calls named by `catalog`. Out: the outcome of each call's authentication, and findings:
+//! what was noticed, with its evidence, in one plain sentence. Never: more memory than the bounds
+//! of the tables allow, whatever an attacker rotates; what was forgotten is counted.
+//!
+//! - [`Judge`] reads outcomes; what a login answers on failure is learned for each endpoint.
+//! - [`Detector`] holds what is known of sources, accounts, credentials and endpoints, each in a
+//!   table that keeps what was used lately; [`RULES`] says what is looked for.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
+
+mod account;
+mod baseline;
+mod counts;
+mod credential;
+mod crowd;
 mod detector;
+mod distinct;
+mod endpoint;
+mod facts;
 mod finding;
+mod login;
+mod objects;
 mod outcome;
 mod proofs;
+mod rate;
+mod rule;
+mod settings;
+mod source;
+mod visits;
 
-pub use detector::{DetectCounts, DetectSettings, Detector};
-pub use finding::{Finding, RULES, Severity};
-pub use outcome::judge;
+pub use counts::DetectCounts;
+pub use detector::Detector;
+pub use finding::{Finding, Severity};
+pub use outcome::Judge;
 pub use proofs::Proofs;
+pub use rule::{RULES, Rule, rule};
+pub use settings::DetectSettings;

@@ -54,13 +54,13 @@ mod tests {
     use super::Proofs;
     use crate::call::{ApiCall, AuthOutcome, AuthScheme, Identity, IdentityKind};
     use crate::catalog::sample;
-    use crate::detect::judge;
+    use crate::detect::Judge;
 
     fn call(path: &str, status: u16, scheme: AuthScheme) -> ApiCall {
         let mut call = sample::call("GET", path, Some(status));
         call.route = Some(path.into());
         call.auth.scheme = scheme;
-        call.auth.outcome = judge(&call);
+        call.auth.outcome = Judge::default().judge(&call);
         if scheme != AuthScheme::None {
             call.identities = vec![Arc::new(Identity {
                 kind: IdentityKind::Basic,

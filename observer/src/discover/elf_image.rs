@@ -3,9 +3,12 @@
 //! In: an open file, which may come from a container and lie. Out: what was asked for, or nothing.
 //! It never maps the file, never trusts a size it says of itself, and never reads it whole.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 
 use memchr::memmem;
 use object::LittleEndian as LE;
@@ -23,7 +26,7 @@ const MAX_NAME_PLACES: usize = 64;
 /// Relocations looked at to name an imported function.
 const MAX_RELOCATIONS: usize = 1 << 20;
 /// Bytes read at once while searching a section.
-const SEARCH_STEP: usize = 1 << 20;
+pub(super) const SEARCH_STEP: usize = 1 << 20;
 
 /// Why a file is not an image that can be probed.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub enum ElfError {
 }
 
 /// A function symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Function {
     /// Virtual address of its first instruction, before relocation.
     pub address: u64,
@@ -89,6 +92,8 @@ pub struct ElfImage<'a> {
     length: u64,
     sections: Vec<Section>,
     segments: Vec<Segment>,
+    /// String tables read before, by section: several libraries are looked for in one file.
+    strings: RefCell<HashMap<u32, Rc<Vec<u8>>>>,
 }
 
 impl<'a> ElfImage<'a> {
@@ -103,6 +108,7 @@ impl<'a> ElfImage<'a> {
             length,
             sections: Vec::new(),
             segments: Vec::new(),
+            strings: RefCell::default(),
         };
         let bytes = image.read(0, size_of::<elf::FileHeader64<LE>>() as u64)?;
         let Ok((header, _)) = from_bytes::<elf::FileHeader64<LE>>(&bytes) else {
@@ -245,10 +251,9 @@ impl<'a> ElfImage<'a> {
         names: &[&str],
         found: &mut [Option<Function>],
     ) -> Result<(), ElfError> {
-        let Some(strings) = self.sections.get(section.link as usize) else {
+        let Some(strings) = self.strings(section)? else {
             return Ok(());
         };
-        let strings = self.table(strings.offset, strings.size)?;
         // Names first, in one fast search: most files define none of them and cost no more.
         let mut places: Vec<(u32, usize)> = Vec::new();
         for (index, name) in names.iter().enumerate() {
@@ -281,6 +286,31 @@ impl<'a> ElfImage<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The string table of a symbol table.
+    fn strings(&self, section: &Section) -> Result<Option<Rc<Vec<u8>>>, ElfError> {
+        if let Some(known) = self.strings.borrow().get(&section.link) {
+            return Ok(Some(Rc::clone(known)));
+        }
+        let Some(strings) = self.sections.get(section.link as usize) else {
+            return Ok(None);
+        };
+        let strings = Rc::new(self.table(strings.offset, strings.size)?);
+        let known = Rc::clone(&strings);
+        self.strings.borrow_mut().insert(section.link, known);
+        Ok(Some(strings))
+    }
+
+    /// Does a symbol have this name, defined here or not? Faster than [`Self::functions`].
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        let tables = [elf::SHT_DYNSYM, elf::SHT_SYMTAB];
+        let mut sections = self.sections.iter();
+        sections.any(|section| {
+            tables.contains(&section.kind)
+                && matches!(self.strings(section), Ok(Some(strings))
+                    if memmem::find(&strings, name.as_bytes()).is_some())
+        })
     }
 
     /// File offset of a virtual address that is mapped executable.
@@ -380,6 +410,51 @@ impl<'a> ElfImage<'a> {
             at = at.checked_add(SEARCH_STEP as u64)?;
         }
         None
+    }
+}
+
+impl ElfImage<'_> {
+    /// Gives at most `limit` bytes of a section to `look` in pieces of [`SEARCH_STEP`] bytes, each
+    /// with `overlap` bytes of the next; until it says `false`.
+    pub(super) fn pieces(
+        &self,
+        section: &str,
+        limit: u64,
+        overlap: usize,
+        mut look: impl FnMut(&[u8]) -> bool,
+    ) {
+        self.search(section, limit, overlap, |piece| {
+            (!look(piece)).then_some(())
+        });
+    }
+
+    /// Addresses of NUL-terminated texts that end with `ending`, at most `most`.
+    pub(super) fn find_texts(&self, section: &str, ending: &str, most: usize) -> Vec<u64> {
+        /// Longest text before `ending`: a path of the machine it was built on.
+        const LONGEST: usize = 512;
+        let mut found = Vec::new();
+        let Some(extent) = self.extent(section) else {
+            return found;
+        };
+        let pattern = [ending.as_bytes(), b"\0"].concat();
+        let mut at = extent.address;
+        self.pieces(section, MAX_TABLE, LONGEST + pattern.len(), |piece| {
+            for place in memmem::find_iter(piece, &pattern) {
+                let before = piece.get(place.saturating_sub(LONGEST)..place);
+                let Some(length) =
+                    before.and_then(|before| before.iter().rev().position(|byte| *byte == 0))
+                else {
+                    continue;
+                };
+                let address = at.wrapping_add((place - length) as u64);
+                if found.len() < most && !found.contains(&address) {
+                    found.push(address);
+                }
+            }
+            at = at.wrapping_add(SEARCH_STEP as u64);
+            found.len() < most
+        });
+        found
     }
 }
 

@@ -10,6 +10,7 @@ mod named;
 pub mod placement;
 mod process;
 mod processes;
+mod signature;
 mod tls_libraries;
 mod version_text;
 

@@ -125,6 +125,14 @@ pub(super) fn is_known(base_name: &str) -> bool {
 impl Library {
     fn find(&self, image: &ElfImage<'_>, base_name: &str) -> Option<Finding> {
         let named = is_named(base_name, self.stem);
+        if !named
+            && !self
+                .moving
+                .first()
+                .is_some_and(|it| image.has_name(it.name))
+        {
+            return None;
+        }
         let names: Vec<&str> = self.moving.iter().map(|moving| moving.name).collect();
         let found = [&names[..], &[self.free]].concat();
         let found = image.functions(&found);
@@ -160,7 +168,7 @@ impl Library {
             None => self.name.to_owned(),
         };
         let free = free.map(|function| (self.free, function));
-        match placement::plan_calls(image, library, FoundBy::Symbols, &calls, free) {
+        match placement::plan_calls(image, library, FoundBy::Symbols, &calls, free.as_slice()) {
             Ok(plan) => Some(Finding::Plan(Arc::new(plan))),
             Err(error) => refused(format!("{error}; not probed")),
         }

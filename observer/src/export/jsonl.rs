@@ -82,11 +82,13 @@ fn push_call(out: &mut String, call: &ApiCall) {
         login: _,
         status,
         grpc_status,
+        grpc_message,
         duration_ns,
         request_bytes,
         response_bytes,
         request_messages,
         response_messages,
+        websocket,
         client,
         server,
         process,
@@ -95,6 +97,8 @@ fn push_call(out: &mut String, call: &ApiCall) {
         identities: _,
         body_error,
         tls,
+        // What they add up to is said by findings.
+        signs: _,
         flags,
     } = call;
     out.push_str("{\"type\":\"call\",\"time\":\"");
@@ -128,6 +132,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
     if let Some(status) = grpc_status {
         number(out, "grpc_status", u64::from(*status));
     }
+    optional(out, "grpc_message", grpc_message.as_deref());
     if let Some(duration_ns) = duration_ns {
         milliseconds(out, "duration_ms", *duration_ns);
     }
@@ -138,6 +143,17 @@ fn push_call(out: &mut String, call: &ApiCall) {
     }
     if let Some(messages) = response_messages {
         number(out, "response_messages", *messages);
+    }
+    if let Some(websocket) = websocket.as_deref() {
+        let _ = write!(
+            out,
+            ",\"websocket\":{{\"client_frames\":{},\"server_frames\":{}",
+            websocket.client_frames, websocket.server_frames
+        );
+        if let Some(code) = websocket.close_code {
+            number(out, "close_code", u64::from(code));
+        }
+        out.push('}');
     }
     address(out, "client", client.as_ref());
     address(out, "server", server.as_ref());
@@ -249,25 +265,34 @@ fn push_finding(out: &mut String, finding: &Finding) {
         role,
         client,
         client_prefix,
+        identity,
         service,
         count,
+        distinct,
         span,
         window,
         routes,
+        message,
     } = finding;
     out.push_str("{\"type\":\"finding\",\"time\":\"");
     push_rfc3339(out, *time_unix_ns);
     out.push('"');
     text(out, "rule", rule);
     text(out, "severity", severity.as_str());
-    text(out, "mitre", mitre);
+    optional(out, "mitre", known(mitre));
     text(out, "role", role.as_str());
-    let _ = write!(
-        out,
-        ",\"client\":{{\"ip\":\"{client}\",\"prefix\":{client_prefix}}}"
-    );
+    if let Some(client) = client {
+        let _ = write!(
+            out,
+            ",\"client\":{{\"ip\":\"{client}\",\"prefix\":{client_prefix}}}"
+        );
+    }
+    optional(out, "identity", identity.as_deref());
     optional(out, "service", service.as_deref());
     number(out, "count", *count);
+    if *distinct > 0 {
+        number(out, "distinct", *distinct);
+    }
     milliseconds(
         out,
         "span_ms",
@@ -279,7 +304,7 @@ fn push_finding(out: &mut String, finding: &Finding) {
         u64::try_from(window.as_nanos()).unwrap_or(u64::MAX),
     );
     list(out, "routes", routes.iter().map(|route| &**route));
-    text(out, "message", &finding.to_string());
+    text(out, "message", message);
     out.push_str("}\n");
 }
 
@@ -462,28 +487,30 @@ mod tests {
         jsonl
             .finding(&Finding {
                 time_unix_ns: 1_795_342_830_000_000_000,
-                rule: RULES[0],
+                rule: RULES[0].name.into(),
                 severity: Severity::Medium,
-                mitre: "T1110",
+                mitre: "T1110".into(),
                 role: Role::Server,
-                client: "2001:db8:1:2::".parse().unwrap(),
+                client: "2001:db8:1:2::".parse().ok(),
                 client_prefix: 64,
+                identity: Some("al\"ice".into()),
                 service: Some("nginx".into()),
                 count: 10,
                 span: Duration::from_millis(2500),
                 window: Duration::from_secs(60),
+                distinct: 3,
                 routes: vec!["/login".into(), "/users/{id}".into()],
+                message: "someone may be guessing".into(),
             })
             .unwrap();
         assert_eq!(
             String::from_utf8(jsonl.into_inner()).unwrap(),
             "{\"type\":\"finding\",\"time\":\"2026-11-22T10:20:30.000000000Z\",\
              \"rule\":\"auth_failure_burst\",\"severity\":\"medium\",\"mitre\":\"T1110\",\
-             \"role\":\"server\",\"client\":{\"ip\":\"2001:db8:1:2::\",\"prefix\":64},\
-             \"service\":\"nginx\",\"count\":10,\"span_ms\":2500,\"window_ms\":60000,\
+             \"role\":\"server\",\"client\":{\"ip\":\"2001:db8:1:2::\",\"prefix\":64},\"identity\":\"al\\\"ice\",\
+             \"service\":\"nginx\",\"count\":10,\"distinct\":3,\"span_ms\":2500,\"window_ms\":60000,\
              \"routes\":[\"/login\",\"/users/{id}\"],\
-             \"message\":\"2001:db8:1:2::/64 sent 10 credentials that nginx refused within 2.5 s, \
-             on 2 routes: someone may be guessing credentials\"}\n"
+             \"message\":\"someone may be guessing\"}\n"
         );
     }
 

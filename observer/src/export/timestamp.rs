@@ -32,6 +32,13 @@ pub(super) fn push_rfc3339(out: &mut String, unix_ns: u64) {
     let _ = write!(out, ".{:09}Z", unix_ns % SECOND);
 }
 
+/// `2026-11-22T10:20:30.123456789Z`.
+pub(crate) fn rfc3339(unix_ns: u64) -> String {
+    let mut out = String::new();
+    push_rfc3339(&mut out, unix_ns);
+    out
+}
+
 /// Appends `10:20:30.123`.
 pub(super) fn push_clock_ms(out: &mut String, unix_ns: u64) {
     push_time_of_day(out, unix_ns / SECOND);

@@ -7,7 +7,7 @@ use object::{Object as _, ObjectSection as _, SectionFlags, SectionKind};
 
 /// Number (kernel `include/uapi/linux/bpf.h`, `___BPF_FUNC_MAPPER`) and name of each helper
 /// allowed.
-pub const ALLOWED_HELPERS: [(i32, &str); 17] = [
+pub const ALLOWED_HELPERS: [(i32, &str); 18] = [
     (1, "map_lookup_elem"),
     (2, "map_update_elem"),
     (3, "map_delete_elem"),
@@ -17,6 +17,7 @@ pub const ALLOWED_HELPERS: [(i32, &str); 17] = [
     (16, "get_current_comm"),
     (26, "skb_load_bytes"),
     (46, "get_socket_cookie"),
+    (83, "skb_ancestor_cgroup_id"),
     (107, "sk_storage_get"),
     (112, "probe_read_user"),
     (113, "probe_read_kernel"),

@@ -24,6 +24,9 @@ const STEPS: u32 = 100_000;
 
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
+/// Bytes of `struct btf_enum`.
+const ENUMERATOR: usize = 8;
 
 /// The kernel's types.
 #[derive(Debug)]
@@ -122,6 +125,19 @@ impl KernelTypes {
             }
         }
         bits.is_multiple_of(8).then_some(bits / 8)
+    }
+
+    /// Value of a name in an enumeration of 32 bits. `None` if this kernel has no such name.
+    pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
+        let at =
+            self.types.iter().map(|&at| at as usize).find(|&at| {
+                self.kind(at) == Some(KIND_ENUM) && self.name(at) == Some(enumeration)
+            })?;
+        let members = u32_at(&self.data, at + 4).ok()? & 0xffff;
+        (0..members as usize)
+            .map(|member| at + TYPE + member * ENUMERATOR)
+            .find(|&at| self.name(at) == Some(name))
+            .and_then(|at| u32_at(&self.data, at + 4).ok())
     }
 
     /// Bit offset and type of a field, also of an anonymous structure inside.
@@ -255,6 +271,8 @@ mod tests {
         let name = all.text("inner_t");
         all.words(&[name, 8 << 24, 3]);
         all.structure("outer", KIND_STRUCT, &[("first", 1, 0), ("in", 4, 128)]);
+        let (name, one, two) = (all.text("color"), all.text("RED"), all.text("GREEN"));
+        all.words(&[name, KIND_ENUM << 24 | 2, 4, one, 7, two, 9]);
         all.finish()
     }
 
@@ -265,6 +283,15 @@ mod tests {
         assert_eq!(types.offset("outer", &["in"]), Some(16));
         assert_eq!(types.offset("outer", &["in", "b"]), Some(24));
         assert_eq!(types.offset("inner", &["x"]), Some(0));
+    }
+
+    #[test]
+    fn names_of_an_enumeration_have_their_values() {
+        let types = KernelTypes::parse(sample()).unwrap();
+        assert_eq!(types.enumerator("color", "RED"), Some(7));
+        assert_eq!(types.enumerator("color", "GREEN"), Some(9));
+        assert_eq!(types.enumerator("color", "BLUE"), None);
+        assert_eq!(types.enumerator("outer", "first"), None, "no enumeration");
     }
 
     #[test]
@@ -288,6 +315,7 @@ mod tests {
                 changed[at] = value;
                 if let Ok(types) = KernelTypes::parse(changed) {
                     let _ = types.offset("outer", &["in", "b"]);
+                    let _ = types.enumerator("color", "GREEN");
                 }
             }
         }

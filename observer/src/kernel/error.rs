@@ -72,6 +72,16 @@ pub enum KernelError {
     },
 }
 
+impl KernelError {
+    /// A probe that is needed does not run; other probes may do.
+    pub(super) const fn is_of_a_probe(&self) -> bool {
+        matches!(
+            self,
+            Self::Required { .. } | Self::Cgroup(_) | Self::CgroupOpen { .. }
+        )
+    }
+}
+
 /// An error with its causes, in one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -1,16 +1,19 @@
 //! Sums the kernel's books over its processors.
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use observer_common::counter::{LedgerRow, SOURCE_PACKETS, SOURCE_TLS, Tally};
+use observer_common::conn::PROTOCOL_NAMES;
+use observer_common::counter::{LedgerRow, SOURCE_FUNCTIONS, SOURCE_PACKETS, SOURCE_TLS, Tally};
 
 use super::error::KernelError;
 use super::status::{Count, SourceLedger};
 
 const NAME: &str = "LEDGER";
+const PROTOCOLS: &str = "PROTOCOLS";
 
-/// Reads the map `LEDGER`.
+/// Reads the maps `LEDGER` and `PROTOCOLS`.
 pub struct LedgerReader {
     map: PerCpuArray<MapData, LedgerRow>,
+    protocols: PerCpuArray<MapData, u64>,
 }
 
 impl std::fmt::Debug for LedgerReader {
@@ -20,24 +23,50 @@ impl std::fmt::Debug for LedgerReader {
 }
 
 impl LedgerReader {
-    pub(super) fn new(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map, protocols: Map) -> Result<Self, KernelError> {
         let map = PerCpuArray::try_from(map)
             .map_err(|source| KernelError::MapAccess { name: NAME, source })?;
-        Ok(Self { map })
+        let protocols =
+            PerCpuArray::try_from(protocols).map_err(|source| KernelError::MapAccess {
+                name: PROTOCOLS,
+                source,
+            })?;
+        Ok(Self { map, protocols })
+    }
+
+    /// Connections that were found not to be HTTP, by what they speak.
+    pub fn protocols(&self) -> Result<Vec<(&'static str, u64)>, KernelError> {
+        (0..)
+            .zip(PROTOCOL_NAMES)
+            .map(|(index, name)| {
+                let counts =
+                    self.protocols
+                        .get(&index, 0)
+                        .map_err(|source| KernelError::MapAccess {
+                            name: PROTOCOLS,
+                            source,
+                        })?;
+                Ok((name, counts.iter().sum()))
+            })
+            .collect()
     }
 
     /// The books of every source as they stand now.
     pub fn read(&self) -> Result<Vec<SourceLedger>, KernelError> {
-        [(SOURCE_PACKETS, "packets"), (SOURCE_TLS, "tls")]
-            .into_iter()
-            .map(|(index, source)| {
-                let rows = self
-                    .map
-                    .get(&index, 0)
-                    .map_err(|source| KernelError::MapAccess { name: NAME, source })?;
-                Ok(sum(source, rows.iter()))
-            })
-            .collect()
+        [
+            (SOURCE_PACKETS, "packets"),
+            (SOURCE_FUNCTIONS, "functions"),
+            (SOURCE_TLS, "tls"),
+        ]
+        .into_iter()
+        .map(|(index, source)| {
+            let rows = self
+                .map
+                .get(&index, 0)
+                .map_err(|source| KernelError::MapAccess { name: NAME, source })?;
+            Ok(sum(source, rows.iter()))
+        })
+        .collect()
     }
 }
 
@@ -63,6 +92,8 @@ fn sum<'a>(
             ("duplicate", total(|row| row.duplicate)),
             ("tls", total(|row| row.tls)),
             ("not_http", total(|row| row.other)),
+            ("no_memory", total(|row| row.no_memory)),
+            ("excluded", total(|row| row.excluded)),
         ],
         skipped: total(|row| row.skipped),
         lost: vec![
@@ -70,6 +101,7 @@ fn sum<'a>(
             ("unreadable", total(|row| row.unreadable)),
             ("too_large", total(|row| row.too_large)),
         ],
+        lost_requests: total(|row| row.lost_requests),
     }
 }
 

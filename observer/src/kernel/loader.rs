@@ -6,14 +6,18 @@ use std::os::fd::AsRawFd;
 use aya::maps::{Map, MapData, SkStorage};
 use aya::{Btf, Ebpf, EbpfLoader};
 use observer_common::conn::ConnState;
+use observer_common::socket::{TCP_BY_FUNCTIONS, TCP_BY_PACKETS};
 
-use super::btf::KernelTypes;
 use super::cgroup::CgroupRoot;
 use super::control::Controls;
 use super::error::KernelError;
+use super::filters::CaptureFilters;
+use super::function_probes::{FUNCTION_PROBES, TCP_NEEDS, UNIX_NEEDS, kernel_tls, unwanted};
+use super::layout::Layout;
 use super::ledger::LedgerReader;
-use super::probes::{PROBES, settle, start};
+use super::probes::{Hook, PROBES, not_tried, settle, start};
 use super::ring::Ring;
+use super::socket_capture::SocketCapture;
 use super::status::{ProbeOutcome, ProbeStatus};
 
 /// The kernel half as built; empty if there was no bpf-linker.
@@ -27,37 +31,16 @@ const WAKE_DIVISOR: u64 = 8;
 const CROWDED: (u64, u64) = (3, 4);
 
 /// What the kernel half needs to know at load time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KernelSettings {
     /// Size of the ring, bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
     /// Deliver both ends of connections between two programs of this host.
     pub both_sides: bool,
-}
-
-/// Places in the kernel's structures that programs need; all ones where this kernel has none, and
-/// the program that needs it then does nothing.
-#[derive(Clone, Copy, Debug)]
-struct Offsets {
-    socket_sk: u32,
-    sock_cookie: u32,
-}
-
-impl Offsets {
-    fn of_this_kernel() -> Self {
-        let types = KernelTypes::of_this_kernel();
-        if let Err(error) = &types {
-            tracing::warn!(%error, "the kernel's types cannot be read");
-        }
-        let offset = |structure, path: &[&str]| {
-            let types = types.as_ref().ok()?;
-            types.offset(structure, path)
-        };
-        Self {
-            socket_sk: offset("socket", &["sk"]).unwrap_or(u32::MAX),
-            sock_cookie: offset("sock", &["__sk_common", "skc_cookie"]).unwrap_or(u32::MAX),
-        }
-    }
+    /// Where the bytes of sockets are taken.
+    pub sockets: SocketCapture,
+    /// What is left out.
+    pub filters: CaptureFilters,
 }
 
 /// The loaded kernel half. Dropping it detaches and unloads everything.
@@ -65,6 +48,9 @@ pub struct Kernel {
     pub(super) ebpf: Ebpf,
     probes: Vec<ProbeStatus>,
     cgroup: CgroupRoot,
+    sockets: SocketCapture,
+    /// Plain TCP is captured by socket functions.
+    tcp_by_functions: bool,
     own: Option<SkStorage<MapData, ConnState>>,
 }
 
@@ -74,11 +60,15 @@ impl fmt::Debug for Kernel {
             ebpf: _,
             probes,
             cgroup,
+            sockets,
+            tcp_by_functions,
             own: _,
         } = self;
         f.debug_struct("Kernel")
             .field("probes", probes)
             .field("cgroup", cgroup)
+            .field("sockets", sockets)
+            .field("tcp_by_functions", tcp_by_functions)
             .finish_non_exhaustive()
     }
 }
@@ -103,7 +93,22 @@ impl Kernel {
         settings: &KernelSettings,
         own: Option<&impl AsRawFd>,
     ) -> Result<(Self, Parts), KernelError> {
-        let (mut kernel, parts) = Self::load(settings)?;
+        let by_functions = settings.sockets == SocketCapture::Functions;
+        match Self::try_start(settings, by_functions, own) {
+            // Packets do not load: what else could take TCP?
+            Err(first) if settings.sockets == SocketCapture::Auto && first.is_of_a_probe() => {
+                Self::try_start(settings, true, own).map_err(|_| first)
+            }
+            other => other,
+        }
+    }
+
+    fn try_start(
+        settings: &KernelSettings,
+        tcp_by_functions: bool,
+        own: Option<&impl AsRawFd>,
+    ) -> Result<(Self, Parts), KernelError> {
+        let (mut kernel, parts) = Self::load(settings, tcp_by_functions)?;
         if let Some(socket) = own {
             kernel.exclude(socket)?;
         }
@@ -113,17 +118,29 @@ impl Kernel {
 
     /// As [`Self::start`], but a required probe that fails is only reported.
     pub fn probe(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
-        let (mut kernel, parts) = Self::load(settings)?;
-        match kernel.attach() {
-            Ok(()) | Err(KernelError::Required { .. }) => Ok((kernel, parts)),
-            Err(error) => Err(error),
+        let none: Option<&std::fs::File> = None;
+        match Self::start(settings, none) {
+            Err(KernelError::Required { .. }) => {
+                let by_functions = settings.sockets == SocketCapture::Functions;
+                let (mut kernel, parts) = Self::load(settings, by_functions)?;
+                match kernel.attach() {
+                    Ok(()) | Err(KernelError::Required { .. }) => Ok((kernel, parts)),
+                    Err(error) => Err(error),
+                }
+            }
+            other => other,
         }
     }
 
-    fn load(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
+    fn load(
+        settings: &KernelSettings,
+        tcp_by_functions: bool,
+    ) -> Result<(Self, Parts), KernelError> {
         let KernelSettings {
             ring_bytes,
             both_sides,
+            sockets,
+            ref filters,
         } = *settings;
         if OBJECT.is_empty() {
             return Err(KernelError::NoObject);
@@ -133,35 +150,52 @@ impl Kernel {
         let wake_bytes = u64::from(ring_bytes) / WAKE_DIVISOR;
         let crowded_bytes = u64::from(ring_bytes) * CROWDED.0 / CROWDED.1;
         let both_sides = u8::from(both_sides);
-        let Offsets {
-            socket_sk,
-            sock_cookie,
-        } = Offsets::of_this_kernel();
-        let mut ebpf = EbpfLoader::new()
+        let filter_bits = filters.bits();
+        let tcp_capture = if tcp_by_functions {
+            TCP_BY_FUNCTIONS
+        } else {
+            TCP_BY_PACKETS
+        };
+        let Layout {
+            constants,
+            kind_mask,
+        } = Layout::of_this_kernel();
+        let mut loader = EbpfLoader::new();
+        for (constant, value) in &constants {
+            loader.override_global(constant, value, true);
+        }
+        let mut ebpf = loader
             .btf(&btf)
             .map_max_entries("EVENTS", ring_bytes)
             .override_global("OWN_TGID", &own_tgid, true)
             .override_global("WAKE_BYTES", &wake_bytes, true)
             .override_global("CROWDED_BYTES", &crowded_bytes, true)
+            .override_global("FILTERS", &filter_bits, true)
             .override_global("BOTH_SIDES", &both_sides, true)
-            .override_global("SOCKET_SK", &socket_sk, true)
-            .override_global("SOCK_COOKIE", &sock_cookie, true)
+            .override_global("ITER_KIND_MASK", &kind_mask, true)
+            .override_global("TCP_CAPTURE", &tcp_capture, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
         let parts = Parts {
             ring: Ring::new(take("EVENTS")?)?,
-            ledger: LedgerReader::new(take("LEDGER")?)?,
+            ledger: LedgerReader::new(take("LEDGER")?, take("PROTOCOLS")?)?,
             controls: Controls::new(take("CONTROL")?, take("TLS_CONTROL")?)?,
         };
         let own = match take("CONNS")? {
             Map::SkStorage(data) => SkStorage::try_from(Map::SkStorage(data)).ok(),
             _ => None,
         };
+        let cgroup = CgroupRoot::find()?;
+        if filter_bits != 0 {
+            filters.tell(&mut ebpf, &cgroup.path)?;
+        }
         let kernel = Self {
             ebpf,
             probes: Vec::new(),
-            cgroup: CgroupRoot::find()?,
+            cgroup,
+            sockets,
+            tcp_by_functions,
             own,
         };
         Ok((kernel, parts))
@@ -172,10 +206,25 @@ impl Kernel {
         let cgroup = self.cgroup.open()?;
         self.probes.clear();
         for probe in &PROBES {
-            let status = start(probe, &self.probes, &mut self.ebpf, &btf, &cgroup);
+            let library = matches!(probe.hook, Hook::Library);
+            let status = if self.tcp_by_functions && !library {
+                not_tried(probe, "socket functions do its work")
+            } else {
+                start(probe, &self.probes, &mut self.ebpf, &btf, &cgroup)
+            };
             self.probes.push(status);
         }
         settle(&mut self.probes);
+        let kernel_tls = kernel_tls();
+        for (takes, probe) in &FUNCTION_PROBES {
+            let required = self.tcp_by_functions && TCP_NEEDS.contains(&probe.name);
+            let unwanted = unwanted(*takes, self.sockets, self.tcp_by_functions, kernel_tls);
+            let status = match unwanted {
+                Some(reason) => not_tried(probe, reason),
+                None => start(probe, &self.probes, &mut self.ebpf, &btf, &cgroup),
+            };
+            self.probes.push(ProbeStatus { required, ..status });
+        }
         for probe in &self.probes {
             if let (true, ProbeOutcome::Failed(reason)) = (probe.required, &probe.outcome) {
                 return Err(KernelError::Required {
@@ -190,6 +239,34 @@ impl Kernel {
     /// What became of each probe.
     pub fn probes(&self) -> &[ProbeStatus] {
         &self.probes
+    }
+
+    /// Whether all of these probes run.
+    fn run(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| {
+            let attached = |probe: &&ProbeStatus| probe.outcome == ProbeOutcome::Attached;
+            let found = self.probes.iter().find(|probe| probe.name == *name);
+            found.as_ref().is_some_and(attached)
+        })
+    }
+
+    /// What takes the bytes of TCP: `packets`, `socket functions`, or nothing.
+    pub fn tcp_source(&self) -> Option<&'static str> {
+        if self.tcp_by_functions {
+            return self.run(&TCP_NEEDS).then_some("socket functions");
+        }
+        self.run(&["packets_in", "packets_out"])
+            .then_some("packets")
+    }
+
+    /// Whether Unix sockets are seen.
+    pub fn sees_unix_sockets(&self) -> bool {
+        self.run(&UNIX_NEEDS)
+    }
+
+    /// Whether the plaintext of the kernel's TLS is seen; `None` where that is not in use.
+    pub fn sees_kernel_tls(&self) -> Option<bool> {
+        kernel_tls().then(|| self.run(&TCP_NEEDS))
     }
 
     /// Where the packet probes are attached.

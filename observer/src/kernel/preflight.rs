@@ -77,6 +77,13 @@ fn missing(status: &str) -> Vec<Capability> {
         .collect()
 }
 
+/// The mode of kernel lockdown in force, such as `integrity`; `None` where there is none.
+pub(super) fn lockdown() -> Option<String> {
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    let (_, rest) = text.split_once('[')?;
+    rest.split_once(']').map(|(mode, _)| mode.to_owned())
+}
+
 /// Looks at the host; changes nothing.
 pub fn preflight() -> Vec<Check> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -84,11 +91,7 @@ pub fn preflight() -> Vec<Check> {
     let names: Vec<&str> = missing.iter().map(|capability| capability.name).collect();
     let btf = fs::metadata("/sys/kernel/btf/vmlinux");
     let cgroup = CgroupRoot::mounted();
-    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
-    let lockdown = lockdown.as_deref().and_then(|text| {
-        let (_, rest) = text.split_once('[')?;
-        rest.split_once(']').map(|(mode, _)| mode.to_owned())
-    });
+    let lockdown = lockdown();
     vec![
         Check {
             name: "kernel",

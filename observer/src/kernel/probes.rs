@@ -8,6 +8,7 @@ use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program};
 use aya::{Btf, Ebpf};
 
 use super::error::chain;
+use super::preflight::lockdown;
 use super::status::{ProbeOutcome, ProbeStatus};
 
 /// How a program is attached.
@@ -17,6 +18,8 @@ pub(super) enum Hook {
     Cgroup(CgroupSkbAttachType),
     /// A BTF-typed tracepoint of this name.
     Tracepoint(&'static str),
+    /// The beginning of a kernel function of this name.
+    FunctionEntry(&'static str),
     /// The end of a kernel function of this name.
     FunctionExit(&'static str),
     /// Attached later, to each TLS library found.
@@ -282,7 +285,7 @@ pub(super) fn start(
         }
         _ => match try_start(name, hook, ebpf, btf, cgroup) {
             Ok(outcome) => outcome,
-            Err(reason) => ProbeOutcome::Failed(reason),
+            Err(reason) => ProbeOutcome::Failed(plain(hook, &reason).unwrap_or(reason)),
         },
     };
     ProbeStatus {
@@ -291,6 +294,25 @@ pub(super) fn start(
         purpose,
         required,
         outcome,
+    }
+}
+
+/// A row that is not wanted.
+pub(super) fn not_tried(probe: &Probe, reason: &str) -> ProbeStatus {
+    let Probe {
+        name,
+        hook_name,
+        purpose,
+        required: _,
+        hook: _,
+        instead_of: _,
+    } = *probe;
+    ProbeStatus {
+        name,
+        hook: hook_name,
+        purpose,
+        required: false,
+        outcome: ProbeOutcome::NotTried(reason.to_owned()),
     }
 }
 
@@ -352,12 +374,38 @@ fn try_start(
             program.attach().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Attached)
         }
+        (Program::FEntry(program), Hook::FunctionEntry(function)) => {
+            program.load(function, btf).map_err(|error| text(&error))?;
+            program.attach().map_err(|error| text(&error))?;
+            Ok(ProbeOutcome::Attached)
+        }
         (Program::UProbe(program), Hook::Library) => {
             program.load().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Loaded)
         }
         _ => Err("of another type than the probe table says".to_owned()),
     }
+}
+
+/// What an error of the kernel means, where its own words do not say.
+fn plain(hook: Hook, error: &str) -> Option<String> {
+    let function = matches!(hook, Hook::FunctionEntry(_) | Hook::FunctionExit(_));
+    if lockdown().as_deref() == Some("confidentiality") && error.contains("bpf_probe_read") {
+        return Some(
+            "kernel lockdown (confidentiality) forbids probes to read the memory of programs"
+                .to_owned(),
+        );
+    }
+    if function && error.contains("Operation not permitted") {
+        return Some(
+            "this kernel lets no program run at its functions: it is built without function tracing (CONFIG_FUNCTION_TRACER)"
+                .to_owned(),
+        );
+    }
+    if function && error.starts_with("unknown BTF type") {
+        return Some("this kernel has no such function".to_owned());
+    }
+    None
 }
 
 /// Verifier logs run to thousands of lines; the cause is in the last ones.

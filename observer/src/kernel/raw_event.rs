@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use observer_common::counter::ConnBooks;
 use observer_common::event::{
-    EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST,
-    FLAG_SYN, FLAG_TLS, INBOUND, KIND_CLOSED, KIND_OWNER, KIND_PLAINTEXT, KIND_SEGMENT,
-    KIND_TLS_FREED, KIND_TLS_IO, OUTBOUND, OwnerBody, PlaintextBody, SegmentBody, TlsFreedBody,
-    TlsIoBody, Tuple,
+    BytesBody, ClosedBody, EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FIRST,
+    FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST, FLAG_SYN, FLAG_TLS, INBOUND, KIND_BYTES,
+    KIND_CLOSED, KIND_OWNER, KIND_PLAINTEXT, KIND_SEGMENT, KIND_TLS_FREED, KIND_TLS_IO, OUTBOUND,
+    OwnerBody, PlaintextBody, SegmentBody, TlsFreedBody, TlsIoBody, Tuple,
 };
 
 use crate::stream::{Direction, Flow};
@@ -31,6 +32,27 @@ pub enum RawEvent<'a> {
         /// Addresses.
         flow: Flow,
         /// The payload captured.
+        payload: &'a [u8],
+    },
+    /// Bytes that a socket function moved.
+    Bytes {
+        /// Number of the stream.
+        stream: u64,
+        /// Monotonic nanoseconds.
+        time_ns: u64,
+        /// Which way.
+        direction: Direction,
+        /// What is known of the connection.
+        flags: SegmentFlags,
+        /// One of the `SOCKET_` constants.
+        socket: u8,
+        /// Sequence number or offset of the first byte.
+        offset: u64,
+        /// Bytes moved.
+        moved: u32,
+        /// Addresses; none for Unix sockets.
+        flow: Option<Flow>,
+        /// The bytes captured.
         payload: &'a [u8],
     },
     /// Plaintext that a TLS library call moved, or a part of it.
@@ -59,6 +81,8 @@ pub enum RawEvent<'a> {
         cookie: u64,
         /// Monotonic nanoseconds.
         time_ns: u64,
+        /// What became of its payload.
+        books: ConnBooks,
     },
     /// Ciphertext moved outside a TLS library call.
     TlsIo {
@@ -115,6 +139,11 @@ impl SegmentFlags {
         self.0 & FLAG_EMBRYO != 0
     }
 
+    /// The first event of its stream.
+    pub const fn first(self) -> bool {
+        self.0 & FLAG_FIRST != 0
+    }
+
     /// It came with the SYN itself (TCP fast open).
     pub const fn syn(self) -> bool {
         self.0 & FLAG_SYN != 0
@@ -142,7 +171,9 @@ trait Plain: Copy {}
 impl Plain for EventHeader {}
 impl Plain for SegmentBody {}
 impl Plain for PlaintextBody {}
+impl Plain for BytesBody {}
 impl Plain for OwnerBody {}
+impl Plain for ClosedBody {}
 impl Plain for TlsIoBody {}
 impl Plain for TlsFreedBody {}
 
@@ -203,11 +234,29 @@ impl<'a> RawEvent<'a> {
                 body: read(record, body_at)?,
                 payload: payload(size_of::<PlaintextBody>())?,
             },
+            KIND_BYTES => {
+                let body: BytesBody = read(record, body_at)?;
+                Self::Bytes {
+                    stream: cookie,
+                    time_ns,
+                    direction,
+                    flags: SegmentFlags(flags),
+                    socket: body.socket,
+                    offset: body.offset,
+                    moved: body.moved,
+                    flow: flow(&body.tuple, 0),
+                    payload: payload(size_of::<BytesBody>())?,
+                }
+            }
             KIND_OWNER => Self::Owner {
                 cookie,
                 body: read(record, body_at)?,
             },
-            KIND_CLOSED => Self::Closed { cookie, time_ns },
+            KIND_CLOSED => Self::Closed {
+                cookie,
+                time_ns,
+                books: read::<ClosedBody>(record, body_at)?.books,
+            },
             KIND_TLS_IO => Self::TlsIo {
                 cookie,
                 time_ns,

@@ -46,7 +46,7 @@ pub struct Count {
 /// The books of one source of bytes: `seen = delivered + filtered + skipped + lost`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceLedger {
-    /// `packets` or `tls`.
+    /// `packets`, `functions` or `tls`.
     pub source: &'static str,
     /// All that passed the probe.
     pub seen: Count,
@@ -58,6 +58,9 @@ pub struct SourceLedger {
     pub skipped: Count,
     /// Wanted but not delivered, by reason.
     pub lost: Vec<(&'static str, Count)>,
+    /// Among those lost to a full ring: what began with a request of HTTP/1. So the number of
+    /// requests is known where their content is not.
+    pub lost_requests: Count,
 }
 
 /// A TLS library in a process: attached or not, and why.

@@ -68,10 +68,21 @@ impl Pipeline {
         self.shared.calls.set_fingerprints(fingerprints);
     }
 
+    /// Tells the values of these keys of queries, unless they look like secrets.
+    pub fn show_query_values(&mut self, keys: Arc<[Box<str>]>) {
+        self.shared.calls.show_query_values(keys);
+    }
+
     /// Says whether the source can leave out bytes that are not needed, and returns what was said
     /// before. If it cannot, [`Output::Skip`] does not come, and what is missing is a loss.
     pub fn skip_bodies(&mut self, can: bool) -> bool {
         std::mem::replace(&mut self.shared.protocol.skip_bodies, can)
+    }
+
+    /// Says how much longer than live missing bytes are waited for, nanoseconds, and returns what
+    /// was said before.
+    pub fn set_patience(&mut self, patience_ns: u64) -> u64 {
+        std::mem::replace(&mut self.shared.stream.patience_ns, patience_ns)
     }
 
     /// Gives a connection the name that its source has for it.
@@ -210,7 +221,9 @@ impl Pipeline {
         observed.conn.flow.get_or_insert(flow);
         if observed.stream.holds_any() {
             observed.release_overdue(time_ns, shared, out);
-            observed.release_answered(direction, time_ns, seq, shared, out);
+            if len > 0 {
+                observed.release_answered(direction, time_ns, seq, shared, out);
+            }
         }
         observed.run(shared, out, |stream, shared, mut sink| {
             stream.segment(segment, shared, &mut sink);
@@ -325,13 +338,14 @@ impl Observed {
             .and_then(Http::requests)
             .unwrap_or(Direction::Inbound);
         let responses = opposite(requests);
-        if self.stream.overdue(responses, now_ns) && self.stream.holds(requests) {
+        let waited_ns = now_ns.saturating_sub(shared.stream.patience_ns);
+        if self.stream.overdue(responses, waited_ns) && self.stream.holds(requests) {
             self.run(shared, out, |stream, shared, mut sink| {
                 stream.release(requests, now_ns, shared, &mut sink);
             });
         }
         for direction in [requests, responses] {
-            if self.stream.overdue(direction, now_ns) {
+            if self.stream.overdue(direction, waited_ns) {
                 self.run(shared, out, |stream, shared, mut sink| {
                     stream.release_overdue(direction, now_ns, shared, &mut sink);
                 });

@@ -7,3 +7,4 @@ mod hostile;
 mod http2;
 mod segments;
 mod support;
+mod upgrades;

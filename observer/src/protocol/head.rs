@@ -42,9 +42,36 @@ pub(super) fn has_bare_lf(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at.checked_sub(1).and_then(|cr| head.get(cr)) != Some(&b'\r'))
 }
 
-/// Replaces the line ends of folded lines by blanks (RFC 9112 §5.2); the length stays.
+/// Adds the minor version that a request line lacks, as servers do that look at the major one
+/// alone.
+pub(super) fn complete_version(text: &mut Vec<u8>) {
+    let line = memchr_iter(b'\n', text).next();
+    let Some(line) = line.and_then(|end| text.get(..end)) else {
+        return;
+    };
+    let line = line.trim_ascii_end();
+    let end = line.len();
+    let minor: &[u8] = if line.ends_with(b" HTTP/1.") {
+        b"1"
+    } else if line.ends_with(b" HTTP/1") {
+        b".1"
+    } else {
+        return;
+    };
+    text.splice(end..end, minor.iter().copied());
+}
+
+/// Replaces the line ends of folded lines, and each CR that ends no line, by blanks (RFC 9112
+/// §5.2, §2.2); the length stays.
 pub(super) fn unfold(head: &[u8]) -> Vec<u8> {
     let mut text = head.to_vec();
+    for at in memchr_iter(b'\r', head) {
+        if head.get(at + 1) != Some(&b'\n')
+            && let Some(byte) = text.get_mut(at)
+        {
+            *byte = b' ';
+        }
+    }
     // A line cannot continue the start line: that one stays as it is.
     let ends: Vec<usize> = memchr_iter(b'\n', head).skip(1).collect();
     for at in ends {
@@ -86,5 +113,9 @@ mod tests {
         let text = unfold(head);
         assert_eq!(text, b"GET / HTTP/1.1\r\nA: b   c  \td\r\nE: f\r\n\r\n");
         assert_eq!(text.len(), head.len());
+        assert_eq!(
+            unfold(b"G / H\r\na:\rb\r\r\n\r\n"),
+            b"G / H\r\na: b \r\n\r\n"
+        );
     }
 }

@@ -3,20 +3,28 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Status};
+use memchr::memchr;
 
 use super::chunked::Chunked;
 use super::content::{Content, asks_in_query};
 use super::framing::{Framing, Lengths};
-use super::head::{MAX_HEAD, MAX_HEADERS, has_bare_lf, head_end, lax_grammar, unfold};
-use super::opening::{Opening, opening, skip_empty_lines};
+use super::head::{
+    MAX_HEAD, MAX_HEADERS, complete_version, has_bare_lf, head_end, lax_grammar, unfold,
+};
+use super::opening::{Opening, is_simple, opening, skip_empty_lines};
 use super::pairing::Kind;
 use super::reading::{Reader, Role, so_far};
+use super::rpc::{Messages, Rpc};
 use super::side::{Refused, State};
+use super::upgraded::Upgrade;
 use super::{Marks, Message, RequestHead, ResponseHead, Verdict};
 use crate::stream::add;
 
 /// First bytes within which a kept head must have shown what it is.
 const OPENING_LEN: usize = 64;
+
+/// Stands for the version of HTTP/0.9 in [`RequestHead::version`].
+const SIMPLE: u8 = 9;
 
 /// What became of a head.
 enum Parsed {
@@ -38,6 +46,13 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
         self.side.start_ns = self.time_ns;
         self.side.quiet_since_ns = self.quiet_since_ns;
+        if self.simple(head) {
+            return if self.role == Role::Request {
+                bytes.len()
+            } else {
+                bytes.len() - head.len()
+            };
+        }
         match self.parse(head, false) {
             Parsed::Complete(len) => bytes.len() - head.len() + len,
             Parsed::Partial => {
@@ -73,6 +88,15 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 bytes.len()
             };
         }
+        if memchr(b'\n', part).is_some() {
+            let head = std::mem::take(&mut self.side.head);
+            let simple = self.simple(&head);
+            self.side.head = head;
+            if simple {
+                self.side.drop_head(self.shared);
+                return bytes.len();
+            }
+        }
         let Some(end) = head_end(&self.side.head, self.side.searched) else {
             self.side.searched = self.side.head.len();
             if self.side.head.len() >= MAX_HEAD {
@@ -89,6 +113,61 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 bytes.len()
             }
         }
+    }
+
+    /// Takes a message of HTTP/0.9 (RFC 1945 §5, §6), which is the only one of its connection: a
+    /// line, and an answer without head.
+    fn simple(&mut self, head: &[u8]) -> bool {
+        if self.side.found {
+            return false;
+        }
+        if self.role == Role::Response {
+            let same = head.iter().zip(b"HTTP/1.").all(|(byte, own)| byte == own);
+            if same || !self.pairing.expects_simple() {
+                return false;
+            }
+            let Self {
+                side,
+                pairing,
+                shared,
+                out,
+                ..
+            } = self;
+            let answered = pairing.response(side.start_ns, |_| {});
+            side.id = answered.map(|request| request.id);
+            side.state = State::Close;
+            (side.body, side.marks, side.peek) = (0, Marks::NONE, 0);
+            shared.counts.responses += 1;
+            if let Some(id) = side.id {
+                out(Message::Response(ResponseHead {
+                    id,
+                    status: None,
+                    fields: &[],
+                    marks: Marks::NONE,
+                }));
+            }
+            return true;
+        }
+        let line = memchr(b'\n', head).and_then(|end| head.get(..end));
+        let Some(line) = line.filter(|line| !self.confirmed && is_simple(line)) else {
+            return false;
+        };
+        let Ok(line) = std::str::from_utf8(line.trim_ascii_end()) else {
+            return false;
+        };
+        let (method, target) = line.split_once(' ').unwrap_or((line, ""));
+        // Some send fields all the same.
+        let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let after = head.get(line.len()..).unwrap_or_default();
+        let after = memchr(b'\n', after).and_then(|end| after.get(end + 1..));
+        let fields = match httparse::parse_headers(after.unwrap_or_default(), &mut fields) {
+            Ok(Status::Complete((_, fields))) => fields,
+            _ => &[],
+        };
+        self.request(method, target, SIMPLE, fields, Marks::NONE);
+        // Whatever follows is no second request.
+        self.side.state = State::Close;
+        true
     }
 
     fn search_again(&mut self, bytes: &[u8]) -> usize {
@@ -145,7 +224,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 if head.len() > MAX_HEAD {
                     return Parsed::TooLarge;
                 }
-                match self.parse_with(&lax_grammar(), &unfold(head), Marks::LAX) {
+                let mut text = unfold(head);
+                complete_version(&mut text);
+                match self.parse_with(&lax_grammar(), &text, Marks::LAX) {
                     Ok(Status::Complete(_)) => Parsed::Complete(head.len()),
                     Err(httparse::Error::TooManyHeaders) => Parsed::TooManyFields,
                     _ => {
@@ -211,6 +292,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         self.side.marks = marks;
         self.side.body = 0;
         self.side.peek = 0;
+        self.side.messages = None;
         self.side.doubtful = false;
     }
 
@@ -237,6 +319,11 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         } = self;
         let time_ns = side.start_ns;
         let framing = lengths.request();
+        let rpc = Rpc::of_request(fields);
+        let kind = match version {
+            SIMPLE => Kind::Simple,
+            _ => Kind::of(method),
+        };
         let asks = match framing {
             Framing::None => asks_in_query(target),
             _ => Content::of(fields).of_request(),
@@ -256,7 +343,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 });
             });
         }
-        let id = pairing.request(time_ns, Kind::of(method), asks, side.quiet_since_ns, |id| {
+        let id = pairing.request(time_ns, kind, asks, rpc, side.quiet_since_ns, |id| {
             shared.counts.unpaired_requests += 1;
             out(Message::Unanswered {
                 id,
@@ -265,13 +352,16 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             });
         });
         side.id = Some(id);
+        side.messages = rpc
+            .filter(|rpc| rpc.is_stream())
+            .map(|rpc| Box::new(Messages::new(rpc)));
         let direction = self.direction;
         (self.out)(Message::Request(RequestHead {
             id,
             time_ns,
             direction,
             version,
-            grpc: false,
+            rpc,
             method,
             target,
             authority: None,
@@ -321,6 +411,20 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         });
         side.id = answered.map(|request| request.id);
         let kind = answered.map(|request| request.kind);
+        let upgraded = side
+            .id
+            .filter(|_| upgrade)
+            .and_then(|id| Upgrade::of(fields, id));
+        if let Some(Upgrade::Http2(_)) = upgraded {
+            // The answer comes as HTTP/2.
+            shared.counts.responses -= 1;
+            shared.counts.interim_responses += 1;
+            side.id = None;
+            side.state = State::Head;
+            self.upgrade = upgraded;
+            self.left_http = true;
+            return;
+        }
         let tunnel = upgrade || kind == Some(Kind::Connect) && (200..300).contains(&status);
         if tunnel {
             marks.add(Marks::UPGRADE);
@@ -338,6 +442,15 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         if side.id.is_some() && Content::of(fields).of_answer(Some(status), asked) {
             side.peek = shared.body_peek;
         }
+        if upgraded.is_some() {
+            // Ends with what it has opened.
+            side.id = None;
+            self.upgrade = upgraded;
+        }
+        side.messages = answered
+            .and_then(|request| request.rpc)
+            .filter(|rpc| rpc.is_stream())
+            .map(|rpc| Box::new(Messages::new(rpc)));
         let bodiless = tunnel || matches!(status, 204 | 304) || kind == Some(Kind::Head);
         match if bodiless {
             Framing::None

@@ -6,6 +6,8 @@ use super::opening::{Opening, first_bytes, opening, skip_empty_lines};
 use super::pairing::Pairing;
 use super::reading::{Reader, Role};
 use super::side::{Side, State};
+use super::socks::{Socks, socks};
+use super::upgraded::{Upgrade, WebSocket};
 use super::{Message, ProtocolCounts, Verdict};
 use crate::stream::{Chunk, Direction, Piece, add};
 
@@ -85,6 +87,8 @@ enum Mode {
     Http2,
     /// It was HTTP/1.
     Tunnel,
+    /// It was HTTP/1 and is WebSocket.
+    WebSocket,
     /// Not HTTP.
     Ignored,
 }
@@ -104,6 +108,8 @@ pub struct Http {
     pairing: Pairing,
     /// Once it is HTTP/2.
     h2: Option<Box<Connection>>,
+    /// Once it is WebSocket.
+    websocket: Option<Box<WebSocket>>,
     /// Memory of `pairing` that the shared sum has.
     accounted: usize,
     active_ns: u64,
@@ -184,6 +190,12 @@ impl Http {
                 }
             }
             Mode::Http1 | Mode::Http2 => {}
+            Mode::WebSocket => {
+                let end = at.saturating_add(moved);
+                let skip = shared.skip_bodies;
+                let websocket = self.websocket.as_mut()?;
+                return websocket.push(direction, time_ns, end, piece, skip, out);
+            }
             Mode::Tunnel => {
                 add(&mut shared.counts.tunnel_bytes, moved);
                 return None;
@@ -205,16 +217,49 @@ impl Http {
         }
         let skip = reader.demand(at.saturating_add(moved));
         let (heads, left_http, invalid) = (reader.heads, reader.left_http, reader.invalid);
+        let (upgrade, rest) = (reader.upgrade, reader.rest);
         let memory = self.pairing.memory();
         shared.account(std::mem::replace(&mut self.accounted, memory), memory);
         if heads && !confirmed {
             self.confirmed = true;
         }
         if left_http {
-            self.mode = Mode::Tunnel;
             self.drop_heads(shared);
             shared.counts.upgraded += 1;
-            out(Message::Verdict(Verdict::Upgraded));
+            let rest = match piece {
+                Piece::Data(bytes) => bytes.get(bytes.len().saturating_sub(rest)..),
+                _ => None,
+            };
+            let rest = rest.unwrap_or_default();
+            match (upgrade, self.requests) {
+                (Some(Upgrade::WebSocket(id)), Some(requests)) => {
+                    self.mode = Mode::WebSocket;
+                    let mut websocket = WebSocket::new(id, requests);
+                    let end = at.saturating_add(moved);
+                    let piece = Piece::Data(rest);
+                    let skip = shared.skip_bodies;
+                    let asked = websocket.push(direction, time_ns, end, piece, skip, out);
+                    self.websocket = Some(Box::new(websocket));
+                    return asked;
+                }
+                (Some(Upgrade::Http2(id)), Some(requests)) => {
+                    let next_id = self.pairing.next_id();
+                    let mut h2 = Connection::upgraded(requests, next_id, id);
+                    shared.counts.http2 += 1;
+                    out(Message::Verdict(Verdict::Http2));
+                    self.mode = Mode::Http2;
+                    let at = at.saturating_add(moved - rest.len() as u64);
+                    let piece = Piece::Data(rest);
+                    let asked = h2.push(direction, time_ns, at, piece, shared, out);
+                    self.h2 = Some(Box::new(h2));
+                    return asked;
+                }
+                _ => {
+                    self.mode = Mode::Tunnel;
+                    add(&mut shared.counts.tunnel_bytes, rest.len() as u64);
+                    out(Message::Verdict(Verdict::Upgraded));
+                }
+            }
         } else if invalid && !self.confirmed {
             self.doubt(direction, moved, shared, out);
         }
@@ -258,6 +303,8 @@ impl Http {
             confirmed: self.confirmed,
             heads: false,
             left_http: false,
+            upgrade: None,
+            rest: 0,
             invalid: false,
         };
         (reader, self.confirmed)
@@ -286,6 +333,9 @@ impl Http {
         };
         let midway = self.midway;
         let quiet_since_ns = self.active_ns;
+        if !midway && self.pass_socks(direction, bytes, shared) {
+            return false;
+        }
         let side = self.side(direction);
         let mut seen = if side.head.is_empty() {
             side.start_ns = time_ns;
@@ -340,6 +390,38 @@ impl Http {
                 false
             }
         }
+    }
+
+    /// Takes bytes that are, or may become, the opening of SOCKS; what follows one is kept.
+    fn pass_socks(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        shared: &mut ProtocolShared,
+    ) -> bool {
+        let asked = self.side(opposite(direction)).socks;
+        let side = self.side(direction);
+        let first = side.head.first().or(bytes.first());
+        let possible = matches!(first, Some(4 | 5)) || asked && first == Some(&0);
+        if side.socks || !possible {
+            return false;
+        }
+        let text = [&side.head, bytes].concat();
+        let rest = match socks(&text) {
+            Socks::No => return false,
+            Socks::Incomplete => bytes,
+            Socks::Opening(len) => {
+                side.socks = true;
+                side.drop_head(shared);
+                text.get(len..).unwrap_or_default()
+            }
+        };
+        // A few hundred bytes at most, or the start of a head.
+        if let Err(refused) = side.keep(rest, shared) {
+            refused.count(&mut shared.counts);
+            side.drop_head(shared);
+        }
+        true
     }
 
     /// From here on it is HTTP/2; `true`, for what opens a connection.
@@ -413,6 +495,9 @@ impl Http {
     pub fn close(&mut self, shared: &mut ProtocolShared, out: &mut impl FnMut(Message<'_>)) {
         if let Some(mut h2) = self.h2.take() {
             h2.close(shared, out);
+        }
+        if let Some(mut websocket) = self.websocket.take() {
+            websocket.end(self.active_ns, out);
         }
         self.drop_heads(shared);
         shared.account(std::mem::take(&mut self.accounted), 0);

@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{Marks, Verdict};
+use super::{Marks, Rpc, Verdict, WebSocketSide};
 use crate::stream::Direction;
 
 /// The head of a request.
@@ -14,10 +14,10 @@ pub struct RequestHead<'a> {
     pub time_ns: u64,
     /// Which way it went.
     pub direction: Direction,
-    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2.
+    /// Minor version of HTTP/1: 0 or 1; 2 for HTTP/2, 9 for HTTP/0.9.
     pub version: u8,
-    /// Its content is that of gRPC over HTTP/2.
-    pub grpc: bool,
+    /// It is a remote procedure call.
+    pub rpc: Option<Rpc>,
     /// Method as sent; empty if it is not known.
     pub method: &'a str,
     /// Target as sent (RFC 9112 §3.2, RFC 9113 §8.3.1); empty if it is not known.
@@ -90,7 +90,8 @@ pub enum Message<'a> {
         /// Fields, in order.
         fields: &'a [Header<'a>],
     },
-    /// How many gRPC messages were sent, before the end of a response is told.
+    /// How many messages of a remote procedure call were sent, before the end of a response is
+    /// told. What is not known is left as it was.
     Messages {
         /// Which request.
         id: u64,
@@ -98,6 +99,16 @@ pub enum Message<'a> {
         requests: Option<u64>,
         /// By the server, if known.
         responses: Option<u64>,
+    },
+    /// What went over the WebSocket connection that a request opened, before the end of its
+    /// response is told.
+    WebSocket {
+        /// Which request.
+        id: u64,
+        /// What its client sent.
+        client: WebSocketSide,
+        /// What its server sent.
+        server: WebSocketSide,
     },
     /// No response to a request will be told.
     Unanswered {

@@ -127,6 +127,7 @@ fn request_line(bytes: &[u8], certain: bool) -> Opening {
     }
     match memchr(b'\n', bytes).and_then(|end| bytes.get(..end)) {
         Some(line) if ends_with_version(line) => Opening::Request,
+        Some(line) if !certain && is_simple(line) => Opening::Request,
         Some(_) => Opening::Other,
         None if !certain => Opening::Request,
         None => {
@@ -143,8 +144,28 @@ fn request_line(bytes: &[u8], certain: bool) -> Opening {
     }
 }
 
+/// A request without a version: HTTP/0.9 (RFC 1945 §5). It had one method; some say others.
+pub(super) fn is_simple(line: &[u8]) -> bool {
+    const METHODS: [&[u8]; 8] = [
+        b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT",
+    ];
+    let line = line.trim_ascii_end();
+    let mut words = line.split(|byte| *byte == b' ');
+    let method = words.next().unwrap_or_default();
+    let target = words.next().unwrap_or_default();
+    words.next().is_none()
+        && METHODS.contains(&method)
+        && target.first() == Some(&b'/')
+        && target
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || *byte >= 0x80)
+}
+
 fn ends_with_version(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
+    if line.ends_with(b" HTTP/1.") || line.ends_with(b" HTTP/1") {
+        return true;
+    }
     let version = line
         .len()
         .checked_sub(9)
@@ -180,7 +201,8 @@ mod tests {
             (b"220 mail.example ESMTP\r\n", Opening::Other),
             (b"*1\r\n$4\r\nPING\r\n", Opening::Other),
             (b"PING\r\n", Opening::Other),
-            (b"GET /\r\n", Opening::Other),
+            (b"GET /\r\n", Opening::Request),
+            (b"GET key\r\n", Opening::Other),
             (b"HTTP/2 200\r\n", Opening::Other),
             (b"\0\0\0\0", Opening::Other),
             (b"\r\n", Opening::Incomplete),

@@ -9,6 +9,8 @@
 
 use std::collections::VecDeque;
 
+use super::Rpc;
+
 /// Requests of one connection that may wait for a response. Clients that pipeline send a few
 /// dozen at once.
 pub const MAX_IN_FLIGHT: usize = 256;
@@ -25,6 +27,8 @@ const SMALL: usize = 4;
 pub(super) enum Kind {
     Head,
     Connect,
+    /// HTTP/0.9, whose answers have no head.
+    Simple,
     Other,
 }
 
@@ -46,6 +50,8 @@ pub(super) struct Pending {
     pub kind: Kind,
     /// It may name an operation, whose errors come with any status.
     pub asks: bool,
+    /// It is a remote procedure call.
+    pub rpc: Option<Rpc>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +87,18 @@ impl Pairing {
     /// A request that was seen may be waiting.
     pub(super) fn waiting(&self) -> bool {
         self.known > 0
+    }
+
+    /// The next response answers a request of HTTP/0.9.
+    pub(super) fn expects_simple(&self) -> bool {
+        let front = self.queue.front();
+        let simple = matches!(front, Some(Entry::Known(request)) if request.kind == Kind::Simple);
+        simple && !self.responses_lost
+    }
+
+    /// Number of the next request.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
     }
 
     /// Counting alone does not tell which request the next response answers.
@@ -127,6 +145,7 @@ impl Pairing {
         time_ns: u64,
         kind: Kind,
         asks: bool,
+        rpc: Option<Rpc>,
         quiet_since_ns: u64,
         mut lost: impl FnMut(u64),
     ) -> u64 {
@@ -142,6 +161,7 @@ impl Pairing {
             time_ns,
             kind,
             asks,
+            rpc,
         }));
         self.known += 1;
         id
@@ -254,7 +274,7 @@ mod tests {
     }
 
     fn ask(pairing: &mut Pairing, time_ns: u64) -> u64 {
-        pairing.request(time_ns, Kind::Other, false, time_ns, never)
+        pairing.request(time_ns, Kind::Other, false, None, time_ns, never)
     }
 
     fn answer(pairing: &mut Pairing, time_ns: u64) -> (Option<u64>, Vec<u64>) {
@@ -334,7 +354,7 @@ mod tests {
         assert_eq!(answer(&mut pairing, 60), (None, vec![third]));
         let fourth = ask(&mut pairing, 70);
         assert_eq!(answer(&mut pairing, 80), (None, vec![fourth]));
-        let fifth = pairing.request(5_000_000_000, Kind::Other, false, 80, never);
+        let fifth = pairing.request(5_000_000_000, Kind::Other, false, None, 80, never);
         assert_eq!(answer(&mut pairing, 5_000_000_001), (Some(fifth), vec![]));
     }
 
@@ -354,7 +374,7 @@ mod tests {
             if pairing.is_full() {
                 pairing.give_up(&mut |_| lost += 1);
             }
-            pairing.request(time, Kind::Other, false, time, |_| lost += 1);
+            pairing.request(time, Kind::Other, false, None, time, |_| lost += 1);
             assert!(pairing.queue.len() <= MAX_IN_FLIGHT + 1);
         }
         assert!(lost >= 10_000 - MAX_IN_FLIGHT);

@@ -5,6 +5,7 @@ use super::http::ProtocolShared;
 use super::opening::{Opening, opening};
 use super::pairing::Pairing;
 use super::side::{Side, State};
+use super::upgraded::Upgrade;
 use super::{Marks, Message};
 use crate::stream::{Direction, add};
 
@@ -14,6 +15,9 @@ pub const SKIP_AT_LEAST: u64 = 64 << 10;
 
 /// Most that is asked to be left out at once: half of what sequence numbers can tell apart.
 pub const SKIP_AT_MOST: u64 = 1 << 30;
+
+/// Shortest head there is: `A / HTTP/1.0` and two line ends.
+const SHORTEST_HEAD: u64 = 14;
 
 /// What a direction carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub(super) struct Reader<'a, F> {
     pub heads: bool,
     /// The connection left HTTP.
     pub left_http: bool,
+    /// What it speaks instead, if that can be read.
+    pub upgrade: Option<Upgrade>,
+    /// Bytes at the end that are not HTTP/1.
+    pub rest: usize,
     /// What was taken for a head does not even begin like one.
     pub invalid: bool,
 }
@@ -47,7 +55,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     pub(super) fn data(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left_http {
-                add(&mut self.shared.counts.tunnel_bytes, bytes.len() as u64);
+                self.rest = bytes.len();
                 return;
             }
             let taken = match self.side.state {
@@ -72,6 +80,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
         let mark = if asked { Marks::NONE } else { Marks::GAP };
         self.side.peek = 0;
+        if let Some(messages) = &mut self.side.messages {
+            messages.pass(len);
+        }
         match self.side.state {
             State::Head => self.head_lost(),
             State::Length(left) => {
@@ -83,7 +94,8 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                     self.finish();
                 }
                 if len > left {
-                    self.boundary_lost(true);
+                    // A few bytes need not be of a message: stray line ends are common.
+                    self.boundary_lost(len - left >= SHORTEST_HEAD);
                 }
             }
             State::Close => {
@@ -138,6 +150,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         };
         // Nothing is left unseen where two readers may disagree about the length.
         let conflict = self.side.marks.has(Marks::CONFLICT);
+        // What ends a stream of messages is needed.
+        let messages = self.side.messages.as_ref();
+        let left = left.min(messages.map_or(u64::MAX, |messages| messages.skippable()));
         let peeked = self.side.peek > 0;
         if left <= SKIP_AT_LEAST || peeked || at < self.side.asked || conflict {
             return None;
@@ -235,6 +250,19 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return;
         };
         let (body_bytes, marks) = (self.side.body, self.side.marks);
+        if let Some(messages) = self.side.messages.take() {
+            let counted = messages.counted();
+            let (requests, responses) = match self.role {
+                Role::Request => (counted, None),
+                Role::Response => (None, counted),
+            };
+            messages.trailers(|fields| (self.out)(Message::Trailers { id, fields }));
+            (self.out)(Message::Messages {
+                id,
+                requests,
+                responses,
+            });
+        }
         (self.out)(match self.role {
             Role::Request => Message::RequestEnd {
                 id,
@@ -290,6 +318,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
 }
 
 fn tell(side: &mut Side, role: Role, bytes: &[u8], out: &mut impl FnMut(Message<'_>)) {
+    if let Some(messages) = &mut side.messages {
+        messages.push(bytes);
+    }
     let wanted = bytes.len().min(side.peek as usize);
     if let (Some(id), Some(bytes @ [_, ..])) = (side.id, bytes.get(..wanted)) {
         // Not above what is wanted.

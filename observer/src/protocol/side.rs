@@ -5,6 +5,7 @@ use super::counts::ProtocolCounts;
 use super::head::MAX_HEAD;
 use super::http::ProtocolShared;
 use super::marks::Marks;
+use super::rpc::Messages;
 
 /// Where in a message a direction is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(super) struct Side {
     pub marks: Marks,
     /// Bytes of the body at hand that are still to be told.
     pub peek: u32,
+    /// Counts the messages of the body at hand, if it has any.
+    pub messages: Option<Box<Messages>>,
     /// Whether this response has a body depends on its request, which was not seen.
     pub doubtful: bool,
     /// Place up to which the capture was asked to leave out bytes.
@@ -50,6 +53,8 @@ pub(super) struct Side {
     /// Bytes passed over before anything was recognised.
     pub unrecognised: u64,
     pub ended: bool,
+    /// The opening of SOCKS was passed over.
+    pub socks: bool,
 }
 
 /// Why a head was not kept.

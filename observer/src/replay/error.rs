@@ -24,6 +24,16 @@ pub enum ReplayError {
         /// Why.
         source: io::Error,
     },
+    /// A capture file cannot be read on.
+    #[error("{}: packet {packet}: {wrong}", path.display())]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// Packet, from 1; 0: before the first one.
+        packet: u64,
+        /// What is wrong.
+        wrong: CaptureWrong,
+    },
     /// A line is no transcript of a connection.
     #[error("{}: line {line}: {wrong}", path.display())]
     Line {
@@ -34,6 +44,31 @@ pub enum ReplayError {
         /// What is wrong with it.
         wrong: Wrong,
     },
+}
+
+/// What is wrong with a capture file.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureWrong {
+    /// Reading stopped.
+    #[error("cannot read: {0}")]
+    Read(io::Error),
+    /// Neither pcap nor pcapng.
+    #[error("is neither pcap nor pcapng")]
+    Format,
+    /// A length makes no sense.
+    #[error("has a length that makes no sense; the file is damaged")]
+    Length,
+    /// A packet of an interface that was not described.
+    #[error("is of an interface that the file does not describe")]
+    Interface,
+    /// More interfaces than the bound.
+    #[error("describes too many interfaces")]
+    Interfaces,
+    /// A type of link that is not read.
+    #[error(
+        "has link type {0}, which is not read; Ethernet, raw IP, PPP, HDLC, NFLOG, BSD loopback and Linux cooked captures are"
+    )]
+    Link(u16),
 }
 
 /// What is wrong with a line.

@@ -60,7 +60,7 @@ fn sample_transcripts_give_the_same_calls_on_every_run() {
         "pipelined DELETE /v1/items/7 Some(204) 0 0",
         "challenge GET /admin Some(401) 0 0",
         "challenge GET /admin Some(403) 0 0",
-        "websocket GET /live Some(101) 0 0 upgrade",
+        "websocket GET /live Some(101) 0 5 upgrade",
         "without-times GET / Some(200) 0 13",
     ];
     let loss = [

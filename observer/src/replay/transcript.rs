@@ -1,11 +1,15 @@
-//! Feeds transcripts, line by line, to a pipeline.
+//! Feeds recordings to a pipeline: transcripts line by line.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use flate2::read::MultiGzDecoder;
+
+use super::capture_file::replay_capture;
 use super::line::{Content, Line};
+use super::packets::is_capture;
 use super::{ReplayError, Wrong};
 use crate::pipeline::{Output, Pipeline};
 use crate::stream::{Bytes, ConnId, Direction, Flow, Input};
@@ -13,19 +17,24 @@ use crate::stream::{Bytes, ConnId, Direction, Flow, Input};
 /// Longest line taken, bytes. One connection is held in memory at a time.
 pub const MAX_LINE: usize = 64 << 20;
 
+/// First bytes of a file compressed with gzip (RFC 1952 §2.3.1).
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// What was replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Connections, one a line.
+    /// Connections: lines of a transcript, connections of a capture file.
     pub connections: u64,
-    /// Chunks and gaps.
+    /// Chunks and gaps, or segments with payload.
     pub chunks: u64,
 }
 
-/// Replays a file of transcripts. Each line is a connection seen from its server's end, opened
-/// and closed within the line; blank lines are passed over.
+/// Replays a file: transcripts, pcap or pcapng, compressed with gzip or not.
 ///
-/// Times are those of the file. A connection whose chunks have none has calls without duration.
+/// Each line of a transcript is a connection seen from its server's end, opened and closed within
+/// the line; blank lines are passed over. Connections of a capture file are seen from the end
+/// that was called. Times are those of the file. A connection whose chunks have none has calls
+/// without duration.
 pub fn replay_file(
     path: &Path,
     pipeline: &mut Pipeline,
@@ -38,7 +47,7 @@ pub fn replay_file(
     replay(&mut BufReader::new(file), path, pipeline, out)
 }
 
-/// Replays transcripts from a reader; `name` stands for it in errors.
+/// Replays a recording from a reader; `name` stands for it in errors.
 pub fn replay(
     reader: &mut impl BufRead,
     name: &Path,
@@ -47,9 +56,54 @@ pub fn replay(
 ) -> Result<Replayed, ReplayError> {
     // A recording has what it has: a gap in it is a loss.
     let skip_bodies = pipeline.skip_bodies(false);
-    let replayed = replay_lines(reader, name, pipeline, out);
+    let replayed = replay_any(reader, name, pipeline, out);
     pipeline.skip_bodies(skip_bodies);
     replayed
+}
+
+/// Looks at the first bytes for what it is.
+fn replay_any(
+    reader: &mut impl BufRead,
+    name: &Path,
+    pipeline: &mut Pipeline,
+    out: &mut impl FnMut(Output),
+) -> Result<Replayed, ReplayError> {
+    let (magic, mut reader) = first_bytes(reader, name)?;
+    if magic.starts_with(&GZIP) {
+        let mut text = BufReader::new(MultiGzDecoder::new(reader));
+        let (magic, mut text) = first_bytes(&mut text, name)?;
+        return replay_plain(&magic, &mut text, name, pipeline, out);
+    }
+    replay_plain(&magic, &mut reader, name, pipeline, out)
+}
+
+/// The first four bytes, and a reader that has them still.
+fn first_bytes(
+    mut reader: impl BufRead,
+    name: &Path,
+) -> Result<(Vec<u8>, impl BufRead), ReplayError> {
+    let mut magic = Vec::new();
+    let read = reader.by_ref().take(4).read_to_end(&mut magic);
+    read.map_err(|source| ReplayError::Read {
+        path: name.to_owned(),
+        line: 1,
+        source,
+    })?;
+    Ok((magic.clone(), Cursor::new(magic).chain(reader)))
+}
+
+fn replay_plain(
+    magic: &[u8],
+    reader: &mut impl BufRead,
+    name: &Path,
+    pipeline: &mut Pipeline,
+    out: &mut impl FnMut(Output),
+) -> Result<Replayed, ReplayError> {
+    if magic.first_chunk().is_some_and(|magic| is_capture(*magic)) {
+        replay_capture(reader, name, pipeline, out)
+    } else {
+        replay_lines(reader, name, pipeline, out)
+    }
 }
 
 fn replay_lines(

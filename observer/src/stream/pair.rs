@@ -16,6 +16,8 @@ pub struct StreamShared {
     pub held_bytes: usize,
     /// Bound of `held_bytes`.
     pub held_limit: usize,
+    /// Missing bytes are waited for longer by this than live, nanoseconds.
+    pub patience_ns: u64,
 }
 
 impl Default for StreamShared {
@@ -24,6 +26,7 @@ impl Default for StreamShared {
             counts: StreamCounts::default(),
             held_bytes: 0,
             held_limit: HELD_LIMIT,
+            patience_ns: 0,
         }
     }
 }
@@ -168,7 +171,7 @@ impl StreamPair {
         sink: &mut impl FnMut(Chunk<'_>) -> Option<u64>,
     ) {
         let half = self.half(direction);
-        while half.overdue(direction, now_ns) {
+        while half.overdue(direction, now_ns.saturating_sub(shared.patience_ns)) {
             shared.counts.holes_timed_out += 1;
             half.release(direction, now_ns, false, shared, sink);
         }

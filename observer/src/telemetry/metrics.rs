@@ -1,5 +1,6 @@
 //! The registry and all that is in it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,6 +17,7 @@ use super::exposition::{Exposition, to_text};
 use super::process::ProcessCollector;
 use super::recorder::Recorder;
 use super::snapshot::Snapshot;
+use crate::capture::Fates;
 use crate::detect::RULES;
 use crate::kernel::{ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
@@ -58,7 +60,7 @@ pub(super) struct AuthLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RuleLabels {
-    pub(super) rule: &'static str,
+    pub(super) rule: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,6 +124,7 @@ impl Metrics {
             auth_series: AtomicUsize::new(0),
         };
         for rule in RULES {
+            let rule = rule.name.into();
             drop(families.findings.get_or_create(&RuleLabels { rule }));
         }
         let build = Family::<BuildLabels, Gauge>::default();
@@ -195,6 +198,17 @@ impl Metrics {
     /// Repeats which processes have a TLS library, attached or not.
     pub fn set_tls(&self, attachments: &[TlsAttachment]) {
         self.snapshot.lock().set_tls(attachments);
+    }
+
+    /// Repeats what became of the payload of each process.
+    pub fn set_processes<'a>(&self, lines: impl Iterator<Item = (&'a Arc<str>, &'a Fates)>) {
+        let lines = lines.map(|(name, fates)| (Arc::clone(name), *fates));
+        self.snapshot.lock().processes = lines.collect();
+    }
+
+    /// Repeats how many connections were found to speak something else, by what it is.
+    pub fn set_protocols(&self, protocols: &[(&'static str, u64)]) {
+        self.snapshot.lock().protocols = protocols.to_vec();
     }
 
     /// Repeats the counters of one stage: oddities and drops, by name, since the start.

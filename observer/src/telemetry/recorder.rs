@@ -150,7 +150,9 @@ impl Recorder {
     pub fn finding(&mut self, finding: &Finding) {
         self.families
             .findings
-            .get_or_create(&RuleLabels { rule: finding.rule })
+            .get_or_create(&RuleLabels {
+                rule: finding.rule.clone(),
+            })
             .inc();
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn full() -> Metrics {
         filtered: vec![("not_http", count(2, 200))],
         skipped: count(1, 100),
         lost: vec![("ring_full", count(1, 100))],
+        lost_requests: count(1, 100),
     }]);
     metrics.set_probes(&[ProbeStatus {
         name: "ingress",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::capture::Fates;
 use crate::kernel::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -22,6 +23,10 @@ type Rows = BTreeMap<(&'static str, &'static str), u64>;
 pub(super) struct Reported {
     pub(super) ledger: Vec<SourceLedger>,
     pub(super) probes: Vec<ProbeStatus>,
+    /// What became of the payload of each process.
+    pub(super) processes: BTreeMap<Arc<str>, Fates>,
+    /// Connections that are not HTTP, by protocol.
+    pub(super) protocols: Vec<(&'static str, u64)>,
     /// Processes with a TLS library: attached, refused.
     pub(super) tls: (u64, u64),
     /// Stage and event.
@@ -57,11 +62,27 @@ impl Collector for Snapshot {
         let Reported {
             ledger,
             probes,
+            processes,
+            protocols,
             tls,
             events,
             entries,
         } = &*reported;
         encode_ledger(&mut encoder, ledger)?;
+        encode_processes(&mut encoder, processes)?;
+
+        let help = "Connections found not to be HTTP, by what they speak";
+        let rows: Vec<_> = protocols
+            .iter()
+            .map(|&(protocol, count)| ([("protocol", protocol)], count))
+            .collect();
+        family(
+            &mut encoder,
+            "observer_capture_not_http_connections",
+            help,
+            MetricType::Counter,
+            &rows,
+        )?;
 
         let help = "Whether a probe runs: 1 attached, 0 not";
         let attached = probes
@@ -147,6 +168,17 @@ fn encode_ledger(
             .collect();
         ledger_families(encoder, name, what, &rows)?;
     }
+    let rows: Vec<_> = ledger
+        .iter()
+        .map(|source| ([("source", source.source)], source.lost_requests.calls))
+        .collect();
+    family(
+        encoder,
+        "observer_capture_lost_requests",
+        "Requests among what a full ring cost: their number is known, their content is not",
+        MetricType::Counter,
+        &rows,
+    )?;
     let by_reason: [(&str, &str, ByReason); 2] = [
         ("filtered", "were left out on purpose", |source| {
             &source.filtered
@@ -165,6 +197,59 @@ fn encode_ledger(
             })
             .collect();
         ledger_families(encoder, name, what, &rows)?;
+    }
+    Ok(())
+}
+
+/// Books of connections that ended, by process.
+fn encode_processes(
+    encoder: &mut DescriptorEncoder<'_>,
+    processes: &BTreeMap<Arc<str>, Fates>,
+) -> Result<(), fmt::Error> {
+    type Rows<'a> = Vec<([(&'static str, &'a str); 2], u64)>;
+    let (mut calls, mut bytes, mut ended): (Rows<'_>, Rows<'_>, Rows<'_>) = Default::default();
+    for (process, fates) in processes {
+        let Fates {
+            connections,
+            connections_with_loss,
+            delivered,
+            skipped,
+            filtered,
+            lost,
+        } = *fates;
+        for (fate, count) in [
+            ("delivered", delivered),
+            ("skipped", skipped),
+            ("filtered", filtered),
+            ("lost", lost),
+        ] {
+            let labels = [("process", &**process), ("fate", fate)];
+            calls.push((labels, count.calls));
+            bytes.push((labels, count.bytes));
+        }
+        let whole = connections.saturating_sub(connections_with_loss);
+        ended.push(([("process", &**process), ("complete", "yes")], whole));
+        let lossy = [("process", &**process), ("complete", "no")];
+        ended.push((lossy, connections_with_loss));
+    }
+    for (name, help, rows) in [
+        (
+            "observer_process_segments",
+            "Segments with payload on connections that ended, by process and what became of them",
+            &calls,
+        ),
+        (
+            "observer_process_bytes",
+            "Payload bytes on connections that ended, by process and what became of them",
+            &bytes,
+        ),
+        (
+            "observer_process_connections",
+            "Captured connections that ended, by whether all that was wanted of them was delivered",
+            &ended,
+        ),
+    ] {
+        family(encoder, name, help, MetricType::Counter, rows)?;
     }
     Ok(())
 }
@@ -202,7 +287,7 @@ fn family<const N: usize>(
     name: &str,
     help: &str,
     kind: MetricType,
-    rows: &[(Labels<N>, u64)],
+    rows: &[([(&'static str, &str); N], u64)],
 ) -> Result<(), fmt::Error> {
     let counter = matches!(kind, MetricType::Counter);
     let mut metric = encoder.encode_descriptor(name, help, None, kind)?;

@@ -115,12 +115,26 @@ impl Agent {
         );
     }
 
+    /// Payload bytes that came through the ring.
+    pub fn delivered_bytes(&self) -> Result<u64> {
+        Ok(sum(&self.page()?, "observer_capture_delivered_bytes_total"))
+    }
+
+    /// Entries of all its tables.
+    pub fn entries(&self) -> Result<u64> {
+        Ok(sum(&self.page()?, "observer_pipeline_entries"))
+    }
+
     fn books(&self) -> Result<Books> {
+        Ok(books(&self.page()?))
+    }
+
+    fn page(&self) -> Result<String> {
         let (status, text) = http::get(self.port, "/metrics")?;
         if status != 200 {
             bail!("the agent's /metrics answers {status}");
         }
-        Ok(books(&text))
+        Ok(text)
     }
 
     fn last_words(&self) -> String {
@@ -139,6 +153,17 @@ impl Drop for Agent {
             let _status = self.child.wait();
         }
     }
+}
+
+/// Adds up all series of one name.
+fn sum(page: &str, name: &str) -> u64 {
+    let values = page.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let same = series.split('{').next() == Some(name);
+        let value: f64 = value.parse().ok()?;
+        same.then_some(value as u64)
+    });
+    values.sum()
 }
 
 /// Adds up the series that matter in a Prometheus text page.

@@ -45,16 +45,61 @@ fn ticks(stat: &str) -> Option<f64> {
     Some(user + system)
 }
 
+/// Time on a processor of all threads of a process so far, in seconds, as exactly as the scheduler
+/// knows it (kernel `Documentation/scheduler/sched-stats.rst`).
+pub fn exact_seconds(pid: u32) -> Result<f64> {
+    let folder = format!("/proc/{pid}/task");
+    let mut sum = 0.0;
+    for thread in fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+        let path = thread.with_context(|| format!("read {folder}"))?.path();
+        let text = fs::read_to_string(path.join("schedstat")).context("read schedstat")?;
+        let ns: f64 = text
+            .split(' ')
+            .next()
+            .and_then(|ns| ns.parse().ok())
+            .context("schedstat has no times")?;
+        sum += ns / 1e9;
+    }
+    Ok(sum)
+}
+
+/// Memory a process has resident now (`VmRSS`), in bytes.
+pub fn resident_memory(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// Memory of the kernel's maps that a process holds, in bytes, as the kernel tells it.
+pub fn map_memory(pid: u32) -> Result<u64> {
+    let folder = format!("/proc/{pid}/fdinfo");
+    let mut sum = 0;
+    for entry in fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+        let path = entry.with_context(|| format!("read {folder}"))?.path();
+        // One that closes meanwhile is none.
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.contains("map_type:") {
+            let bytes = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+            sum += bytes
+                .and_then(|it| it.trim().parse::<u64>().ok())
+                .unwrap_or(0);
+        }
+    }
+    Ok(sum)
+}
+
 /// The most memory a process ever had resident (`VmHWM`), in bytes.
 pub fn peak_memory(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, field: &str) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     let kib: u64 = text
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|value| value.trim().strip_suffix("kB"))
         .and_then(|value| value.trim().parse().ok())
-        .with_context(|| format!("{path} has no VmHWM"))?;
+        .with_context(|| format!("{path} has no {field}"))?;
     Ok(kib * 1024)
 }
 

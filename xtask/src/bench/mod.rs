@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: what the agent costs, as ratios of paired runs.
 
 mod agent;
+mod bodies;
+mod churn;
 mod cpu;
 mod http;
 mod nginx;
@@ -20,11 +22,15 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     Overhead(overhead::Arguments),
+    Bodies(bodies::Arguments),
+    Churn(churn::Arguments),
 }
 
 /// Runs the command.
 pub fn main(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Overhead(arguments) => overhead::main(arguments),
+        What::Bodies(arguments) => bodies::main(arguments),
+        What::Churn(arguments) => churn::main(arguments),
     }
 }

@@ -57,6 +57,7 @@ http {{
     ssl_certificate {certificate}; ssl_certificate_key {key};
     location = {PATH} {{ default_type text/plain; return 200 \"ok\\n\"; }}
     location = /count {{ stub_status; }}
+    location /bodies/ {{ sendfile on; root {folder}; }}
   }}
 }}
 ",

@@ -54,18 +54,8 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn main(arguments: &Arguments) -> Result<()> {
-    require_root_and_programs()?;
-    let agent = match &arguments.agent {
-        Some(agent) => agent
-            .canonicalize()
-            .with_context(|| format!("find {}", agent.display()))?,
-        None => {
-            let workspace = Workspace::find()?;
-            setup(&workspace)?;
-            build(&workspace)?;
-            workspace.agent()
-        }
-    };
+    require_root_and_programs("overhead")?;
+    let agent = agent_program(arguments.agent.as_deref())?;
     let scratch = Scratch::new()?;
     let bench = Bench {
         nginx: Nginx::start(&scratch.0, pinned())?,
@@ -165,17 +155,33 @@ impl Bench<'_> {
     }
 }
 
+/// The agent to measure: the one given, else a fresh build.
+pub fn agent_program(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(agent) = given {
+        return agent
+            .canonicalize()
+            .with_context(|| format!("find {}", agent.display()));
+    }
+    let workspace = Workspace::find()?;
+    setup(&workspace)?;
+    build(&workspace)?;
+    Ok(workspace.agent())
+}
+
 /// Whether server and load each get a CPU of their own.
-fn pinned() -> bool {
+pub fn pinned() -> bool {
     available_parallelism().is_ok_and(|cpus| cpus.get() >= 2)
 }
 
-fn require_root_and_programs() -> Result<()> {
+/// Says what is missing to run the benchmark of this name.
+pub fn require_root_and_programs(name: &str) -> Result<()> {
     if !host::is_root() {
         return Err(host::ending(
             host::EXIT_UNSUPPORTED,
-            "the benchmark starts the agent, which needs root: \
-             sudo -E env PATH=\"$PATH\" cargo xtask bench overhead",
+            format!(
+                "the benchmark starts the agent, which needs root: \
+                 sudo -E env PATH=\"$PATH\" cargo xtask bench {name}"
+            ),
         ));
     }
     let missing: Vec<&str> = ["nginx", "wrk", "openssl", "taskset", "getconf"]
@@ -205,10 +211,11 @@ pub fn program(name: &str) -> Result<PathBuf> {
 }
 
 /// A folder of our own, removed when dropped.
-struct Scratch(PathBuf);
+pub struct Scratch(pub PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self> {
+    /// Makes it.
+    pub fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("observer-bench-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
         Ok(Self(path))

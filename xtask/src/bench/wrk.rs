@@ -12,6 +12,15 @@ const CONNECTIONS: &str = "-c32";
 
 /// Runs wrk on the second CPU (if `pinned`) and returns requests per second.
 pub fn load(url: &str, seconds: u32, pinned: bool) -> Result<f64> {
+    run(&[], url, seconds, pinned)
+}
+
+/// The same with a new connection for each request.
+pub fn churn(url: &str, seconds: u32, pinned: bool) -> Result<f64> {
+    run(&["-H", "Connection: close"], url, seconds, pinned)
+}
+
+fn run(more: &[&str], url: &str, seconds: u32, pinned: bool) -> Result<f64> {
     let mut command = if pinned {
         let mut taskset = Command::new("taskset");
         taskset.args(["-c", "1", "wrk"]);
@@ -20,6 +29,7 @@ pub fn load(url: &str, seconds: u32, pinned: bool) -> Result<f64> {
         Command::new("wrk")
     };
     let output = command
+        .args(more)
         .args(["-t1", CONNECTIONS, &format!("-d{seconds}s"), url])
         .output()
         .context("start wrk")?;

@@ -16,9 +16,13 @@ pub struct Case {
     /// Path of the call it looks at.
     path: &'static str,
     judge: fn(&Value) -> Result<(), String>,
-    /// Why no kernel shows it, if that is known.
-    limit: Option<&'static str>,
 }
+
+/// Why confidentiality mode hides what it hides.
+pub const FORBIDDEN: &str = "this lockdown forbids reading the memory of programs";
+
+/// How the agent takes the bytes of sockets: values of its setting `capture.sockets`.
+pub const RUNGS: [&str; 2] = ["auto", "functions"];
 
 /// Calls judged one by one; the ledger is judged by [`ledger`].
 pub const CASES: [Case; 11] = [
@@ -47,10 +51,9 @@ pub const CASES: [Case; 11] = [
     case("https keep-alive", "/https/again", |call| {
         is(call, "/process/name", "nginx")
     }),
-    Case {
-        limit: Some("packets carry no Unix sockets"),
-        ..case("unix socket", "/unix", |_| Ok(()))
-    },
+    case("unix socket", "/unix", |call| {
+        is(call, "/process/name", "nginx")
+    }),
 ];
 
 const fn case(
@@ -58,12 +61,7 @@ const fn case(
     path: &'static str,
     judge: fn(&Value) -> Result<(), String>,
 ) -> Case {
-    Case {
-        name,
-        path,
-        judge,
-        limit: None,
-    }
+    Case { name, path, judge }
 }
 
 fn is(call: &Value, at: &str, wanted: impl Into<Value>) -> Result<(), String> {
@@ -78,10 +76,9 @@ fn is(call: &Value, at: &str, wanted: impl Into<Value>) -> Result<(), String> {
 impl Case {
     /// Why it is not to be seen here, if that is known.
     pub fn limit(&self, lockdown: Option<&str>) -> Option<&'static str> {
-        let reads_memory = self.path.starts_with("/https");
+        let reads_memory = self.path.starts_with("/https") || self.path == "/unix";
         let secret = reads_memory && lockdown == Some("confidentiality");
-        self.limit
-            .or_else(|| secret.then_some("this lockdown forbids reading the memory of programs"))
+        secret.then_some(FORBIDDEN)
     }
 
     /// Looks for the case in what the agent printed.
@@ -97,6 +94,49 @@ impl Case {
             more => Err(format!("seen {} times", more.len())),
         }
     }
+}
+
+/// One way to move bytes: what `ways` said of it, against what the agent told.
+pub fn way(name: &str, said: &str, lines: &[Value]) -> Result<(), WayFault> {
+    if let Some(reason) = said.split("unavailable: ").nth(1) {
+        return Err(WayFault::Impossible(reason.to_owned()));
+    }
+    let numbers = said.split("done ").nth(1).unwrap_or_default();
+    let mut numbers = numbers.split(' ').map(str::parse::<u64>);
+    let (Some(Ok(request)), Some(Ok(response))) = (numbers.next(), numbers.next()) else {
+        return Err(WayFault::Wrong(format!("it said {said:?}")));
+    };
+    let calls = [("/before", 0, 7), ("", request, response), ("/after", 0, 9)];
+    for (ending, request, response) in calls {
+        if name == "until-close" && ending == "/after" {
+            continue;
+        }
+        let path = format!("/ways/{name}{ending}");
+        let found: Vec<_> = lines
+            .iter()
+            .filter(|line| line.get("path").and_then(Value::as_str) == Some(&path))
+            .collect();
+        let wrong = |reason: String| WayFault::Wrong(format!("{path}: {reason}"));
+        let [call] = found.as_slice() else {
+            return Err(wrong(format!("seen {} times", found.len())));
+        };
+        is(call, "/role", "server")
+            .and_then(|()| is(call, "/status", 200))
+            .and_then(|()| is(call, "/request_bytes", request))
+            .and_then(|()| is(call, "/response_bytes", response))
+            .and_then(|()| is(call, "/process/name", "ways"))
+            .map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// Why a way was not seen.
+#[derive(Debug, PartialEq, Eq)]
+pub enum WayFault {
+    /// The kernel cannot do it.
+    Impossible(String),
+    /// It was not seen as it was.
+    Wrong(String),
 }
 
 /// Whether `seen = delivered + filtered + skipped + lost` for each source, in calls and in bytes,

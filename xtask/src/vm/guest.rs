@@ -12,18 +12,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::initramfs::Initramfs;
+use super::kernels::Kernel;
 use crate::tools::on_path;
+use crate::workspace::Workspace;
 
 const QEMU: &str = "qemu-system-x86_64";
-/// A run takes about 15 s on an idle processor; a busy one is given time.
-const TIME_LIMIT: Duration = Duration::from_secs(240);
+/// A run takes about a minute on an idle processor; a busy one is given time.
+const TIME_LIMIT: Duration = Duration::from_secs(600);
 /// The file system is in memory, twice while it is unpacked.
 const MEMORY_MIB: &str = "1024";
 /// Body of the answer that nginx sends by `sendfile(2)`: several packets, not a whole number.
 pub const SENDFILE_BYTES: u64 = 300_000;
 /// Programs of the host that `guest.sh` starts.
-const PROGRAMS: [&str; 9] = [
-    "bash", "mount", "ip", "sleep", "cat", "sync", "curl", "nginx", "grep",
+const PROGRAMS: [&str; 12] = [
+    "bash", "mount", "ip", "sleep", "cat", "sync", "curl", "nginx", "grep", "insmod", "timeout",
+    "rm",
 ];
 
 /// Whether machines can be started here; else what to do.
@@ -59,6 +62,9 @@ pub fn file_system(agent: &Path, folder: &Path) -> Result<PathBuf> {
         0o755,
     );
     files.file("/init", include_bytes!("guest.sh"), 0o755);
+    let ways = ways(folder)?;
+    files.libraries(&ways)?;
+    files.file("/bin/ways", &fs::read(&ways)?, 0o755);
     files.file("/etc/nginx.conf", include_bytes!("nginx.conf"), 0o644);
     files.file("/etc/passwd", b"root:x:0:0:root:/:/bin/bash\n", 0o644);
     files.file("/etc/group", b"root:x:0:\n", 0o644);
@@ -68,6 +74,21 @@ pub fn file_system(agent: &Path, folder: &Path) -> Result<PathBuf> {
     let path = folder.join("initramfs.cpio");
     fs::write(&path, files.finish()).with_context(|| format!("write {}", path.display()))?;
     Ok(path)
+}
+
+/// The program that moves bytes in every way, shared with the tests on this host.
+fn ways(folder: &Path) -> Result<PathBuf> {
+    let source = Workspace::find()?.root.join("tests/programs/ways.c");
+    let program = folder.join("ways");
+    let status = Command::new("cc")
+        .args(["-O1", "-pthread", "-o"])
+        .args([&program, &source])
+        .status()
+        .context("start cc")?;
+    if !status.success() {
+        bail!("cc cannot compile {}", source.display());
+    }
+    Ok(program)
 }
 
 fn without_debug_information(agent: &Path, folder: &Path) -> Result<Vec<u8>> {
@@ -113,7 +134,7 @@ pub type Said = BTreeMap<String, String>;
 
 /// Boots, waits for the end, and gives what was written to the second serial line.
 pub fn boot(
-    kernel: &Path,
+    kernel: &Kernel,
     file_system: &Path,
     lockdown: Option<&str>,
     folder: &Path,
@@ -137,9 +158,9 @@ pub fn boot(
             "-no-reboot",
         ])
         .arg("-kernel")
-        .arg(kernel)
+        .arg(&kernel.image)
         .arg("-initrd")
-        .arg(file_system)
+        .arg(with_module(file_system, kernel, folder)?)
         .args(["-append", &line])
         .args(["-serial", &serial(&console), "-serial", &serial(&results)])
         .stdin(Stdio::null())
@@ -172,6 +193,20 @@ pub fn boot(
         );
     }
     Ok(said)
+}
+
+/// The file system with this kernel's own modules: archives may follow each other.
+fn with_module(file_system: &Path, kernel: &Kernel, folder: &Path) -> Result<PathBuf> {
+    let mut whole = fs::read(file_system)?;
+    let mut more = Initramfs::default();
+    for (at, module) in kernel.modules.iter().enumerate() {
+        // In the order of loading, for the shell.
+        more.file(format!("/modules/{at}.ko"), &fs::read(module)?, 0o644);
+    }
+    whole.extend(more.finish());
+    let path = folder.join("initramfs.cpio");
+    fs::write(&path, whole).with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
 }
 
 /// Text between lines `@@ name`.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The first and only process of a test machine: starts servers and the agent, makes the calls of
-# the matrix, and writes what came of it to the second serial line. The host judges.
+# the matrix once for each way of capture, and writes what came of it to the second serial line.
+# The host judges.
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -8,6 +9,7 @@ mount -t devtmpfs dev /dev
 mount -t securityfs security /sys/kernel/security
 mount -t tmpfs tmp /tmp
 ip link set lo up
+echo 3 >/proc/sys/net/ipv4/tcp_fastopen
 exec 9>/dev/ttyS1
 section() { printf '\n@@ %s\n' "$1" >&9; }
 
@@ -17,39 +19,55 @@ ask() {
     while read -r -t 10 line <&5 && [ "$line" != $'\r' ]; do :; done
 }
 
+section modules
+for module in /modules/*.ko; do
+    insmod $module >&9 2>&1 || echo "$module does not load" >&9
+done
 nginx -c /etc/nginx.conf
-exec 5<>/dev/tcp/127.0.0.1/80
-ask /before/agent
 
 section doctor
 observer doctor --json >&9
 
-observer run --format jsonl --metrics 127.0.0.1:9464 >/tmp/calls 2>/tmp/said &
-agent=$!
-for _ in {1..100}; do
-    curl -sf -m 2 -o /dev/null http://127.0.0.1:9464/healthz && break
-    kill -0 $agent || break
-    sleep 0.2
+for sockets in auto functions; do
+    exec 5<>/dev/tcp/127.0.0.1/80
+    ask /before/agent
+    printf '[capture]\nsockets = "%s"\n' $sockets >/tmp/observer.toml
+    observer run --config /tmp/observer.toml --format jsonl --metrics 127.0.0.1:9464 \
+        --state-dir /tmp/state >/tmp/calls 2>/tmp/said &
+    agent=$!
+    for _ in {1..600}; do
+        curl -sf -m 2 -o /dev/null http://127.0.0.1:9464/healthz && break
+        kill -0 $agent || break
+        sleep 0.2
+    done 2>/dev/null
+
+    section "ways $sockets"
+    if kill -0 $agent 2>/dev/null; then
+        ask /before/opened
+        curl -s -m 10 -o /dev/null http://127.0.0.1/http
+        curl -s -m 10 -o /dev/null -g 'http://[::1]/ipv6'
+        curl -s -m 10 -o /dev/null http://127.0.0.1/sendfile
+        curl -s -m 10 -o /dev/null -d "a body of some bytes" http://127.0.0.1/post
+        curl -sk -m 20 -o /dev/null https://127.0.0.1/https
+        curl -sk -m 20 -o /dev/null -o /dev/null https://127.0.0.1/https/first https://127.0.0.1/https/again
+        curl -s -m 10 -o /dev/null --unix-socket /tmp/nginx.sock http://guest/unix
+        for way in $(ways list); do
+            printf '%s\t' $way >&9
+            said=$(timeout 30 ways $way </dev/null 2>&1)
+            printf '%s\n' "${said//$'\n'/; }" >&9
+        done
+        sleep 1
+    fi
+    section "metrics $sockets"
+    curl -s -m 10 http://127.0.0.1:9464/metrics | grep '^observer_capture' >&9
+    kill $agent 2>/dev/null
+    wait $agent
+    section "calls $sockets"
+    cat /tmp/calls >&9
+    section "said $sockets"
+    cat /tmp/said >&9
+    exec 5>&-
 done
-
-ask /before/opened
-curl -s -m 10 -o /dev/null http://127.0.0.1/http
-curl -s -m 10 -o /dev/null -g 'http://[::1]/ipv6'
-curl -s -m 10 -o /dev/null http://127.0.0.1/sendfile
-curl -s -m 10 -o /dev/null -d "a body of some bytes" http://127.0.0.1/post
-curl -sk -m 20 -o /dev/null https://127.0.0.1/https
-curl -sk -m 20 -o /dev/null -o /dev/null https://127.0.0.1/https/first https://127.0.0.1/https/again
-curl -s -m 10 -o /dev/null --unix-socket /tmp/nginx.sock http://guest/unix
-sleep 1
-
-section metrics
-curl -s -m 10 http://127.0.0.1:9464/metrics | grep '^observer_capture' >&9
-kill $agent
-wait $agent
-section calls
-cat /tmp/calls >&9
-section said
-cat /tmp/said >&9
 section end
 sync
 echo b >/proc/sysrq-trigger

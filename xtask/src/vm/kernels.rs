@@ -46,6 +46,19 @@ const fn source(version: &'static str, archive: Archive, suite: &'static str) ->
 /// Debian's own front to its mirrors, for hosts whose apt names no Debian archive.
 const DEFAULT_SITE: &str = "http://deb.debian.org";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const TLS: &str = "tls.ko";
+/// Modules that the kernel's TLS with AES-GCM needs, where they are not part of the kernel; each
+/// after those it needs itself.
+const MODULES: [&str; 8] = [
+    "gf128mul.ko",
+    "ghash-generic.ko",
+    "cryptd.ko",
+    "crypto_simd.ko",
+    "ctr.ko",
+    "gcm.ko",
+    "aesni-intel.ko",
+    TLS,
+];
 /// The boot protocol's fields in a bzImage (kernel `Documentation/arch/x86/boot.rst`).
 const SETUP_SECTORS: usize = 0x1f1;
 const PAYLOAD_OFFSET: usize = 0x248;
@@ -58,6 +71,8 @@ pub struct Kernel {
     pub package: String,
     /// Image, uncompressed where the tool for its compression is there.
     pub image: PathBuf,
+    /// Those of [`MODULES`] that the package has, in that order.
+    pub modules: Vec<PathBuf>,
 }
 
 /// The newest kernel of a version. One fetched earlier is used, and that is said, when the
@@ -66,12 +81,21 @@ pub fn fetch(source: &KernelSource, folder: &Path) -> Result<Kernel> {
     let home = folder.join("kernels").join(source.version);
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
     let name_file = home.join("package");
+    let modules = home.join("modules");
+    let kernel = |package| Kernel {
+        package,
+        image: home.join("vmlinux"),
+        modules: MODULES
+            .iter()
+            .map(|name| modules.join(name))
+            .filter(|path| path.is_file())
+            .collect(),
+    };
     let kept = fs::read_to_string(&name_file)
         .ok()
-        .map(|package| Kernel {
-            package,
-            image: home.join("vmlinux"),
-        })
+        // Absent if nobody has looked for them.
+        .filter(|_| modules.is_dir())
+        .map(kernel)
         .filter(|kernel| kernel.image.is_file());
     let apt = Apt::new(source, folder)?;
     let newest = match apt.newest(source.version) {
@@ -91,13 +115,15 @@ pub fn fetch(source: &KernelSource, folder: &Path) -> Result<Kernel> {
     }
     eprintln!("fetching {newest}");
     let image = home.join("vmlinux");
-    fs::write(&image, uncompressed(&apt.image(&newest, &home)?)?)
+    if modules.exists() {
+        fs::remove_dir_all(&modules)?;
+    }
+    fs::create_dir_all(&modules)?;
+    let packed = apt.image(&newest, &home)?;
+    fs::write(&image, uncompressed(&packed)?)
         .with_context(|| format!("write {}", image.display()))?;
     fs::write(&name_file, &newest).with_context(|| format!("write {}", name_file.display()))?;
-    Ok(Kernel {
-        package: newest,
-        image,
-    })
+    Ok(kernel(newest))
 }
 
 /// apt with lists, cache and sources of its own.
@@ -154,7 +180,7 @@ impl Apt {
             .with_context(|| format!("the suite {} has no kernel {version}", self.suite))
     }
 
-    /// Downloads a package and gives the boot image in it.
+    /// Downloads a package, keeps the modules in it that are wanted, and gives the boot image.
     fn image(&self, package: &str, home: &Path) -> Result<Vec<u8>> {
         let unpacked = home.join("unpacked");
         if unpacked.exists() {
@@ -175,15 +201,7 @@ impl Apt {
                 last_line(&download.stderr)
             );
         }
-        let deb = only_file(&unpacked, "linux-")?;
-        let status = Command::new("dpkg-deb")
-            .arg("--extract")
-            .args([&deb, &unpacked])
-            .status()
-            .context("start dpkg-deb")?;
-        if !status.success() {
-            bail!("dpkg-deb cannot unpack {} ({status})", deb.display());
-        }
+        extract(&only_file(&unpacked, "linux-")?, &unpacked)?;
         let image = only_file(&unpacked.join("boot"), "vmlinuz")
             .or_else(|_| {
                 // Newer packages keep it beside the modules.
@@ -192,8 +210,34 @@ impl Apt {
             })
             .with_context(|| format!("{package} holds no kernel image"))?;
         let bytes = fs::read(&image).with_context(|| format!("read {}", image.display()))?;
+        if find(&unpacked, TLS).is_none()
+            && let Some(rest) = package.strip_prefix("linux-binary-")
+        {
+            // Packages that hold the image alone have their modules in another.
+            let modules = format!("linux-modules-{rest}");
+            self.run_in(&unpacked, &["-q", "download", &modules])?;
+            extract(&only_file(&unpacked, "linux-modules-")?, &unpacked)?;
+        }
+        for name in MODULES {
+            if let Some(path) = find(&unpacked, name) {
+                fs::write(home.join("modules").join(name), unpacked_module(&path)?)?;
+            }
+        }
         fs::remove_dir_all(&unpacked)?;
         Ok(bytes)
+    }
+
+    fn run_in(&self, folder: &Path, arguments: &[&str]) -> Result<()> {
+        let output = Command::new("apt-get")
+            .args(&self.options)
+            .args(arguments)
+            .current_dir(folder)
+            .output()
+            .context("start apt-get")?;
+        if !output.status.success() {
+            bail!("apt-get: {}", last_line(&output.stderr));
+        }
+        Ok(())
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
@@ -246,6 +290,55 @@ fn newest_of<'a>(names: impl Iterator<Item = &'a str>, version: &str) -> Option<
         })
         .max()
         .map(|(_, name)| name)
+}
+
+fn extract(deb: &Path, folder: &Path) -> Result<()> {
+    let status = Command::new("dpkg-deb")
+        .arg("--extract")
+        .args([deb, folder])
+        .status()
+        .context("start dpkg-deb")?;
+    if !status.success() {
+        bail!("dpkg-deb cannot unpack {} ({status})", deb.display());
+    }
+    Ok(())
+}
+
+/// The file of this name, with or without the ending of a compression, anywhere below.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let found = if is_folder {
+            find(&path, name)
+        } else {
+            let stem = entry.file_name();
+            let stem = stem.to_string_lossy();
+            let stem = stem.trim_end_matches(".xz").trim_end_matches(".zst");
+            (stem == name).then_some(path)
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+fn unpacked_module(path: &Path) -> Result<Vec<u8>> {
+    let tool = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        _ => return fs::read(path).with_context(|| format!("read {}", path.display())),
+    };
+    let output = Command::new(tool)
+        .arg("-dc")
+        .arg(path)
+        .output()
+        .with_context(|| format!("start {tool}"))?;
+    if !output.status.success() {
+        bail!("{tool} cannot unpack {}", path.display());
+    }
+    Ok(output.stdout)
 }
 
 fn only_file(folder: &Path, prefix: &str) -> Result<PathBuf> {

@@ -8,18 +8,29 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::cases::{CASES, ledger};
+use super::cases::{CASES, FORBIDDEN, RUNGS, WayFault, ledger, way};
 use super::guest::Said;
 
 /// The most instructions the verifier may walk through for each program, on any kernel: a change
 /// that makes one dearer is seen here before a kernel refuses it.
 const BUDGET: &str = include_str!("budget.tsv");
 
+/// What socket functions cannot read, on any kernel: the bytes are counted, and the calls around
+/// them are seen.
+const NO_MEMORY: &str = "registered buffers are pages without an address: counted, not read";
+
+/// A "yes" or a number, or why not.
+type Cell = Result<String, String>;
+
+/// A case, and a "yes", or why not and whether that is known to be so.
+type Judged = (String, Result<String, (String, bool)>);
+
 /// One kernel.
 pub struct Column {
-    version: &'static str,
+    version: String,
     programs: BTreeMap<String, Result<String, String>>,
-    cases: Vec<(&'static str, Result<String, String>)>,
+    /// By case, for each rung.
+    cases: Vec<(String, Vec<Cell>)>,
     faults: Vec<String>,
 }
 
@@ -31,9 +42,9 @@ pub struct Matrix {
 
 impl Column {
     /// A kernel that could not be tried.
-    pub fn failed(version: &'static str, reason: &str) -> Self {
+    pub fn failed(version: &str, reason: &str) -> Self {
         Self {
-            version,
+            version: version.to_owned(),
             programs: BTreeMap::new(),
             cases: Vec::new(),
             faults: vec![format!("{version}: {reason}")],
@@ -41,45 +52,101 @@ impl Column {
     }
 
     /// A kernel that was.
-    pub fn judge(version: &'static str, lockdown: Option<&str>, said: &Said) -> Self {
+    pub fn judge(version: &str, lockdown: Option<&str>, said: &Said) -> Self {
         let section = |name: &str| said.get(name).map_or("", String::as_str);
         let mut faults = Vec::new();
         let programs = programs(section("doctor"), version, &mut faults);
-        let lines: Vec<Value> = section("calls")
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        let mut results: Vec<_> = CASES
-            .iter()
-            .map(|case| (case.name, case.judge(&lines), case.limit(lockdown)))
-            .collect();
-        results.push(("ledger", ledger(section("metrics")), None));
-        let cases = results
-            .into_iter()
-            .map(|(name, result, limit)| {
-                if let Err(reason) = &result
-                    && limit.is_none()
-                {
-                    faults.push(format!("{version}, {name}: {reason}"));
+        let mut cases: Vec<(String, Vec<Cell>)> = Vec::new();
+        for (at, rung) in RUNGS.into_iter().enumerate() {
+            let of = |name: &str| section(&format!("{name} {rung}"));
+            let results = judge_rung(rung, lockdown, of("calls"), of("ways"), of("metrics"));
+            let started = !of("ways").trim().is_empty();
+            let hidden = lockdown == Some("confidentiality");
+            let why: Vec<&str> = of("said").lines().rev().take(2).collect();
+            if !started && !(hidden && rung == "functions") {
+                faults.push(format!(
+                    "{version}, {rung}: the agent said: {}",
+                    why.join(" | ")
+                ));
+            }
+            for (name, result) in results {
+                let cell = match result {
+                    Ok(text) => Ok(text),
+                    Err((reason, _)) if !started => {
+                        let said = why.first().copied().unwrap_or(&reason);
+                        Err(format!("{rung} does not run: {said}"))
+                    }
+                    Err((reason, expected)) => {
+                        if !expected {
+                            faults.push(format!("{version}, {rung}, {name}: {reason}"));
+                        }
+                        Err(reason)
+                    }
+                };
+                match cases.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, cells)) => cells.push(cell),
+                    None => {
+                        // Cells of rungs that did not get so far.
+                        let absent = || Err("the agent did not run".to_owned());
+                        let mut cells: Vec<Cell> = (0..at).map(|_| absent()).collect();
+                        cells.push(cell);
+                        cases.push((name, cells));
+                    }
                 }
-                let result = result.map(|()| "yes".to_owned());
-                (
-                    name,
-                    result.map_err(|reason| limit.map_or(reason, str::to_owned)),
-                )
-            })
-            .collect();
-        if lines.is_empty() {
-            let said: Vec<&str> = section("said").lines().take(6).collect();
-            faults.push(format!("{version}: the agent said: {}", said.join(" | ")));
+            }
         }
         Self {
-            version,
+            version: version.to_owned(),
             programs,
             cases,
             faults,
         }
     }
+}
+
+/// What one rung showed.
+fn judge_rung(
+    rung: &str,
+    lockdown: Option<&str>,
+    calls: &str,
+    ways: &str,
+    metrics: &str,
+) -> Vec<Judged> {
+    let hidden = lockdown == Some("confidentiality");
+    let lines: Vec<Value> = calls
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let yes = |result: Result<(), String>, limit: Option<&'static str>| match (result, limit) {
+        (Ok(()), _) => Ok("yes".to_owned()),
+        (Err(_), Some(limit)) => Err((limit.to_owned(), true)),
+        (Err(reason), None) => Err((reason, false)),
+    };
+    let mut results: Vec<_> = CASES
+        .iter()
+        .map(|case| {
+            let result = yes(case.judge(&lines), case.limit(lockdown));
+            (case.name.to_owned(), result)
+        })
+        .collect();
+    results.push(("ledger".to_owned(), yes(ledger(metrics), None)));
+    for line in ways.lines() {
+        let Some((name, said)) = line.split_once('\t') else {
+            continue;
+        };
+        let reads_memory = name.starts_with("unix") || name.starts_with("ktls");
+        let result = match way(name, said, &lines) {
+            Ok(()) => Ok("yes".to_owned()),
+            Err(WayFault::Impossible(reason)) => Err((format!("the kernel: {reason}"), true)),
+            Err(WayFault::Wrong(_)) if rung == "functions" && name == "uring-fixed" => {
+                Err((NO_MEMORY.to_owned(), true))
+            }
+            Err(WayFault::Wrong(_)) if hidden && reads_memory => Err((FORBIDDEN.to_owned(), true)),
+            Err(WayFault::Wrong(reason)) => Err((reason, false)),
+        };
+        results.push((format!("way: {name}"), result));
+    }
+    results
 }
 
 fn programs(
@@ -184,16 +251,22 @@ impl Matrix {
         });
         let mut out = String::new();
         self.table(&mut out, "program (instructions verified)", programs);
-        let mut case_names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
-        case_names.push("ledger");
-        let cases = case_names.into_iter().map(|name| {
-            let cells = self.columns.iter().map(|column| {
-                let found = column.cases.iter().find(|(case, _)| *case == name);
-                found.map(|(_, result)| result.clone())
+        let mut case_names: Vec<&String> = Vec::new();
+        for (name, _) in self.columns.iter().flat_map(|column| &column.cases) {
+            if !case_names.contains(&name) {
+                case_names.push(name);
+            }
+        }
+        for (at, rung) in RUNGS.into_iter().enumerate() {
+            let cases = case_names.iter().map(|name| {
+                let cells = self.columns.iter().map(|column| {
+                    let found = column.cases.iter().find(|(case, _)| case == *name);
+                    found.and_then(|(_, cells)| cells.get(at).cloned())
+                });
+                (name.as_str(), cells.collect::<Vec<_>>())
             });
-            (name, cells.collect::<Vec<_>>())
-        });
-        self.table(&mut out, "case", cases);
+            self.table(&mut out, &format!("case, capture.sockets = {rung}"), cases);
+        }
         out
     }
 
@@ -241,14 +314,9 @@ mod tests {
     use super::*;
 
     fn said(doctor: &str) -> Said {
-        [
-            ("doctor", doctor),
-            ("calls", ""),
-            ("metrics", ""),
-            ("end", ""),
-        ]
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .into()
+        [("doctor", doctor), ("end", "")]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into()
     }
 
     #[test]

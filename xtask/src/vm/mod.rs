@@ -23,7 +23,7 @@ use matrix::{Column, Matrix};
 /// Boots the agent on other kernels and prints what loads and what is seen there.
 ///
 /// Kernels are Debian's packages for virtual machines, fetched once and looked up again on each
-/// run. One machine runs at a time, under QEMU without hardware help, about 15 s a kernel.
+/// run. One machine runs at a time, under QEMU without hardware help, about a minute a kernel.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -64,7 +64,7 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             Ok(kernel) => {
                 eprintln!("booting {}", kernel.package);
                 let logs = folder.join("kernels").join(source.version);
-                match guest::boot(&kernel.image, &file_system, lockdown, &logs) {
+                match guest::boot(&kernel, &file_system, lockdown, &logs) {
                     Ok(said) => Column::judge(source.version, lockdown, &said),
                     Err(error) => Column::failed(source.version, &format!("{error:#}")),
                 }

@@ -29,10 +29,10 @@ pub(super) fn definitions(text: &str) -> Option<Vec<Definition<'_>>> {
                             name: None,
                         }),
                         Some(Begun::Operation(definition)) => found.push(definition),
-                        Some(Begun::Fragment) => {}
+                        Some(Begun::Fragment | Begun::Type) => {}
                     }
                     if found.len() >= MOST {
-                        return Some(found);
+                        break;
                     }
                 } else if depth == 0 && begun.is_none() {
                     return None;
@@ -43,10 +43,12 @@ pub(super) fn definitions(text: &str) -> Option<Vec<Definition<'_>>> {
             Token::Mark(_) if depth == 0 && begun.is_none() => return None,
             Token::Name(name) if depth == 0 => match &mut begun {
                 None => begun = Some(Begun::of(name)?),
-                Some(Begun::Operation(definition)) if tokens_name(definition, name) => {
-                    definition.name = Some(name);
+                Some(Begun::Operation(definition)) => {
+                    definition.name.get_or_insert(name);
                 }
-                Some(_) => {}
+                Some(Begun::Fragment) => {}
+                // Some types have no braces to end them.
+                Some(Begun::Type) => begun = Begun::of(name).or(Some(Begun::Type)),
             },
             Token::Mark('@') if depth == 0 => {
                 // A directive follows: a name after it is not the operation's.
@@ -65,13 +67,11 @@ pub(super) fn definitions(text: &str) -> Option<Vec<Definition<'_>>> {
     (!found.is_empty()).then_some(found)
 }
 
-fn tokens_name(definition: &Definition<'_>, name: &str) -> bool {
-    definition.name.is_none() && !name.is_empty()
-}
-
 enum Begun<'a> {
     Operation(Definition<'a>),
     Fragment,
+    /// A definition of a type system (§3), which servers refuse.
+    Type,
 }
 
 impl Begun<'_> {
@@ -81,6 +81,8 @@ impl Begun<'_> {
             "mutation" => "mutation",
             "subscription" => "subscription",
             "fragment" => return Some(Self::Fragment),
+            "type" | "extend" | "schema" | "scalar" | "interface" | "union" | "enum" | "input"
+            | "directive" => return Some(Self::Type),
             _ => return None,
         };
         Some(Self::Operation(Definition { kind, name: None }))
@@ -208,6 +210,7 @@ mod tests {
                 "query A,mutation B",
             ),
             ("query Cut { a { b", "query Cut"),
+            ("scalar S type T { a: B } query Q { a }", "query Q"),
         ] {
             assert_eq!(named(text).as_deref(), Some(expected), "{text}");
         }

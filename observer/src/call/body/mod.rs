@@ -16,6 +16,15 @@ pub(super) use request::{Asked, Hint, read_request};
 
 use crate::protocol::{Content, ContentKind};
 
+/// Tells each text in JSON to which these keys lead.
+pub(super) fn code_at<'a>(text: &'a [u8], keys: &[&str], tell: &mut impl FnMut(&'a [u8])) {
+    json::walk(text, &mut |place, value| {
+        if let (true, json::Value::Text(text)) = (place.is(keys), value) {
+            tell(text);
+        }
+    });
+}
+
 /// The first part of one body.
 pub(super) struct Peek {
     content: Content,

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::jwt::{BASE64, BASE64URL};
 use super::reading::Reading;
 use super::{negotiate, parameters, text};
-use crate::call::{AuthScheme, IdentityKind, secret};
+use crate::call::{AuthScheme, IdentityKind, secret, target};
 
 /// Longest `Basic` credential read, bytes of base64.
 const LONGEST_BASIC: usize = 8192;
@@ -175,7 +175,7 @@ fn digest<'a>(text: &str, rest: &'a [u8]) -> Option<Reading<'a>> {
     // RFC 7616 §3.4.4, RFC 8187.
     if let Some(extended) = parameters::find(text, "username*") {
         let encoded = extended.rsplit('\'').next().unwrap_or_default();
-        return Reading::public(IdentityKind::Digest, &percent_decoded(encoded));
+        return Reading::public(IdentityKind::Digest, &target::percent_decoded(encoded));
     }
     // A field that is not UTF-8.
     let user = text::decode(rest);
@@ -246,27 +246,6 @@ fn api_key<'a>(rest: &'a [u8], scratch: &mut Vec<u8>) -> Option<Reading<'a>> {
         }),
         None => Reading::token(IdentityKind::ApiKey, rest, scratch),
     }
-}
-
-/// Percent-encoding undone (RFC 3986 §2.1); what is none stays.
-pub(super) fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digit = |at: usize| {
-            after
-                .get(at)
-                .and_then(|digit| char::from(*digit).to_digit(16))
-        };
-        if let (b'%', Some(high), Some(low)) = (byte, digit(0), digit(1)) {
-            bytes.push(u8::try_from(high * 16 + low).unwrap_or(byte));
-            rest = after.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|error| text::decode(error.as_bytes()))
 }
 
 #[cfg(test)]

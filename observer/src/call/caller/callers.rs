@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn a_flood_of_credentials_gives_few_names() {
         let value = "k".repeat(64 << 10);
-        let names: Vec<String> = (0..1000).map(|n| format!("x-{n}-api-key")).collect();
+        let names: Vec<String> = (0..30).map(|n| format!("x-{n}-api-key")).collect();
         let fields: Vec<_> = names
             .iter()
             .map(|name| (name.as_str(), value.as_str()))

@@ -58,6 +58,12 @@ pub(super) fn credentials(field: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
         })
 }
 
+/// A `Set-Cookie` gives a session a value: one that is emptied ends it.
+pub(in crate::call) fn sets_session(cookie: &[u8]) -> bool {
+    let pair = cookie.split(|byte| *byte == b';').next();
+    credentials(pair.unwrap_or_default()).next().is_some()
+}
+
 fn is_credential(name: &str) -> bool {
     let bare = ["__Host-", "__Secure-"]
         .iter()

@@ -19,4 +19,5 @@ mod text;
 mod websocket;
 
 pub(super) use callers::{Caller, Callers};
+pub(super) use cookie::sets_session;
 pub use fingerprint::{FingerprintKey, Fingerprints};

@@ -2,7 +2,7 @@
 
 use super::reading::Reading;
 use super::{authorization, carrier};
-use crate::call::{AuthScheme, IdentityKind, secret};
+use crate::call::{AuthScheme, IdentityKind, secret, target};
 
 /// Most parts of a query looked at.
 const MOST: usize = 128;
@@ -29,14 +29,14 @@ pub(super) fn read<'a>(
                 } else {
                     AuthScheme::Signature
                 };
-                let value = authorization::percent_decoded(value);
+                let value = target::percent_decoded(value);
                 let name = value.split('/').next().unwrap_or_default();
                 if let Some(reading) = authorization::access_key(name) {
                     found(key, scheme, reading);
                 }
             }
             14 if is("AWSAccessKeyId") || is("GoogleAccessId") => {
-                let name = authorization::percent_decoded(value);
+                let name = target::percent_decoded(value);
                 if let Some(reading) = authorization::access_key(&name) {
                     found(key, AuthScheme::Signature, reading);
                 }

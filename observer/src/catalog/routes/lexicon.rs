@@ -55,6 +55,9 @@ fn kind(segment: &str, depth: usize) -> Option<&'static str> {
     } else if bytes.iter().all(u8::is_ascii_digit) {
         // `/1/boards`: a version, and told by its place.
         (depth > 0 || bytes.len() > 2).then_some("{id}")
+    } else if segment == "*" {
+        // A secret, replaced before it came here.
+        Some("{token}")
     } else if is_uuid(bare) {
         Some("{uuid}")
     } else if is_date(segment) {

@@ -208,7 +208,8 @@ fn exported_points(
     Ok((call_points(code, &specs)?, notes))
 }
 
-/// Plans the probes of functions that take a TLS object, a buffer and a length, in this order.
+/// Plans the probes of functions that take a TLS object, a buffer and a length; `ends` take an
+/// object whose life ends there.
 ///
 /// # Errors
 /// [`PlacementError`] if a function has no code.
@@ -217,7 +218,7 @@ pub(super) fn plan_calls(
     library: String,
     found_by: FoundBy,
     calls: &[CallSpec],
-    free: Option<(&str, Function)>,
+    ends: &[(&str, Function)],
 ) -> Result<LibraryPlan, PlacementError> {
     let mut plan = LibraryPlan {
         library,
@@ -225,8 +226,8 @@ pub(super) fn plan_calls(
         points: call_points(code, calls)?,
         notes: Vec::new(),
     };
-    if let Some((name, function)) = free {
-        plan.points.extend(free_point(code, name, function));
+    for (name, function) in ends {
+        plan.points.extend(free_point(code, name, *function));
     }
     plan.note_slow_points();
     Ok(plan)

@@ -31,7 +31,8 @@ pub enum Site {
     /// A uretprobe. At this instruction `rsp` is still as the caller left it, so the return
     /// address is where the kernel looks for it.
     CallReturn,
-    /// A uprobe. `rdi` is the TLS object that is about to be freed (or lose one reference).
+    /// A uprobe. `rdi` is a TLS object whose life ends here, if it had one: it is about to be freed
+    /// (or to lose one reference), or it begins a handshake.
     Free,
     /// A uprobe in Go's own TLS. Receiver, buffer and length are still in `rax`, `rbx`, `rcx`.
     GoEntry,

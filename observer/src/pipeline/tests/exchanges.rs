@@ -180,9 +180,9 @@ fn requests_and_responses_that_overlap_in_time_are_paired() {
 fn upgrade_and_connect_end_http() {
     for (request, response, line) in [
         (
-            &b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"[..],
-            &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"[..],
-            "GET /ws 101 0 0 upgrade",
+            &b"GET /other HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n"[..],
+            &b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n\x81\x05hello"[..],
+            "GET /other 101 0 0 upgrade",
         ),
         (
             b"CONNECT db.example:443 HTTP/1.1\r\n\r\n",
@@ -371,5 +371,49 @@ fn a_call_whose_addresses_never_come_is_told_as_unbound() {
         run.lines(),
         ["GET /a 200 0 3 unbound", "GET /b 200 0 4 unbound"]
     );
+    run.assert_empty();
+}
+
+#[test]
+fn a_request_of_http_0_9_is_answered_by_a_body_alone() {
+    for cut in 1..12 {
+        let mut run = Run::default();
+        for part in b"GET /old\r\n".chunks(cut) {
+            run.bytes(Inbound, part);
+        }
+        run.bytes(Outbound, b"<html>hi</html>").close();
+        assert_eq!(run.lines(), ["GET /old - 0 15"], "{cut}");
+        assert_eq!(run.calls()[0].protocol, Protocol::Http09);
+        run.assert_empty();
+    }
+    let mut run = Run::default();
+    run.bytes(Inbound, b"GET /old\r\nHost: x\r\n\r\n");
+    run.bytes(Outbound, b"HTTP/1.0 400 Bad\r\n\r\n").close();
+    assert_eq!(run.lines(), ["GET /old 400 0 0"]);
+}
+
+#[test]
+fn a_version_without_its_minor_number_is_taken_and_flagged() {
+    let mut run = Run::default();
+    run.bytes(
+        Inbound,
+        b"GET / HTTP/1.\r\nHost: x\r\n\r\nGET /b HTTP/1\r\nHost: x\r\n\r\n",
+    );
+    run.bytes(Outbound, &[ok(1), ok(2)].concat());
+    assert_eq!(
+        run.lines(),
+        ["GET / 200 0 1 lax_syntax", "GET /b 200 0 2 lax_syntax"]
+    );
+}
+
+#[test]
+fn what_goes_through_a_socks_proxy_is_seen() {
+    let mut run = Run::default();
+    run.bytes(Inbound, b"\x05\x01\x00")
+        .bytes(Outbound, b"\x05\x00");
+    run.bytes(Inbound, b"\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x50");
+    run.bytes(Outbound, b"\x05\x00\x00\x01\x0a\x00\x00\x01\x12\x34");
+    run.bytes(Inbound, &get("/through")).bytes(Outbound, &ok(3));
+    assert_eq!(run.lines(), ["GET /through 200 0 3"]);
     run.assert_empty();
 }

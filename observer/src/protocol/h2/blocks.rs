@@ -1,12 +1,12 @@
 //! Says what header blocks mean: requests, responses, trailers.
 
 use super::connection::Both;
-use super::grpc::{Messages, is_grpc};
 use super::reading::Reader;
 use super::streams::Stream;
 use super::{FieldList, hpack::HpackError};
 use crate::protocol::content::{Content, asks_in_query};
 use crate::protocol::opening::MAX_METHOD;
+use crate::protocol::rpc::{Messages, Rpc};
 use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
 use crate::stream::Direction;
 
@@ -139,12 +139,18 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             oldest.response_marks.add(Marks::GAP);
             oldest.give_up(Some(self.time_ns), self.out);
         }
-        let grpc = fields.get("content-type").is_some_and(is_grpc);
+        let connect_unary = fields
+            .get("connect-protocol-version")
+            .map(|_| Rpc::ConnectUnary);
+        let rpc = fields
+            .get("content-type")
+            .and_then(Rpc::of)
+            .or(connect_unary);
         let content = content(fields);
         let asks = if end_stream {
             asks_in_query(target)
         } else {
-            content.of_request() && !grpc
+            content.of_request()
         };
         let peek = if asks { self.shared.body_peek } else { 0 };
         streams.push(Stream {
@@ -159,7 +165,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             response_body: 0,
             response_marks: Marks::NONE,
             connect: fields.method() == Some(b"CONNECT"),
-            messages: grpc.then(<[Messages; 2]>::default),
+            messages: rpc
+                .filter(|rpc| rpc.is_stream())
+                .map(|rpc| Box::new([rpc, rpc].map(Messages::new))),
         });
         self.shared.counts.requests += 1;
         let (direction, out) = (self.direction, &mut *self.out);
@@ -169,7 +177,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 time_ns: start_ns,
                 direction,
                 version: 2,
-                grpc,
+                rpc,
                 method,
                 target,
                 authority: fields.authority(),
@@ -304,9 +312,11 @@ impl Stream {
     }
 
     fn count_messages(&self, out: &mut impl FnMut(Message<'_>)) {
-        if let Some([requests, responses]) = &self.messages {
+        if let Some([requests, responses]) = self.messages.as_deref() {
+            let id = self.id;
+            responses.trailers(|fields| out(Message::Trailers { id, fields }));
             out(Message::Messages {
-                id: self.id,
+                id,
                 requests: requests.counted(),
                 responses: responses.counted(),
             });

@@ -2,7 +2,7 @@
 
 use super::half::{Half, State};
 use super::reading::Reader;
-use super::streams::Streams;
+use super::streams::{Stream, Streams};
 use crate::protocol::http::ProtocolShared;
 use crate::protocol::{Marks, Message, SKIP_AT_LEAST, SKIP_AT_MOST};
 use crate::stream::{Direction, Piece, add};
@@ -55,6 +55,28 @@ impl Connection {
             },
             accounted: 0,
         }
+    }
+
+    /// A connection that began as HTTP/1: the request with this number is answered on stream 1
+    /// (RFC 7540 §3.2).
+    pub(in crate::protocol) fn upgraded(requests: Direction, first_id: u64, id: u64) -> Self {
+        let mut connection = Self::from_start(requests, first_id);
+        connection.shared.last_stream = 1;
+        connection.shared.streams.push(Stream {
+            stream: 1,
+            id,
+            request_body: 0,
+            request_ended: true,
+            request_marks: Marks::NONE,
+            asks: false,
+            peek: [0; 2],
+            answered: false,
+            response_body: 0,
+            response_marks: Marks::NONE,
+            connect: false,
+            messages: None,
+        });
+        connection
     }
 
     /// A connection that was open before it was observed.

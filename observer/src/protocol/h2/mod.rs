@@ -6,13 +6,12 @@
 //!
 //! - [`hpack`] reads header blocks, [`frame`] reads frames.
 //! - `half` cuts one direction into frames, `fields` keeps the fields of one block, `streams`
-//!   the requests under way, `reading` says what frames mean, `grpc` counts messages.
+//!   the requests under way, `reading` says what frames mean.
 
 mod blocks;
 mod connection;
 mod fields;
 pub mod frame;
-mod grpc;
 mod half;
 pub mod hpack;
 mod opening;

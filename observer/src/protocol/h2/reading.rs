@@ -466,7 +466,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             }
             None => *peek = 0,
         }
-        if let Some([of_request, of_response]) = &mut stream.messages {
+        if let Some([of_request, of_response]) = stream.messages.as_deref_mut() {
             let messages = if request { of_request } else { of_response };
             match bytes {
                 Some(bytes) => messages.push(bytes),

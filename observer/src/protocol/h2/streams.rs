@@ -1,7 +1,7 @@
 //! The requests under way on one connection.
 
-use super::grpc::Messages;
 use crate::protocol::Marks;
+use crate::protocol::rpc::Messages;
 
 /// Streams of one connection that are followed at once. Servers grant 100 to 256, gRPC servers
 /// often any number.
@@ -11,7 +11,7 @@ pub const MAX_STREAMS: usize = 1024;
 const SMALL: usize = 8;
 
 /// One request and its response.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Stream {
     /// Stream identifier.
     pub stream: u32,
@@ -30,13 +30,22 @@ pub(super) struct Stream {
     pub response_marks: Marks,
     pub connect: bool,
     /// Messages of the request and of the response, if this is gRPC.
-    pub messages: Option<[Messages; 2]>,
+    pub messages: Option<Box<[Messages; 2]>>,
 }
 
 /// Streams in the order of their identifiers, which is that of their requests.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     open: Vec<Stream>,
+    /// Memory that their messages may take, bytes.
+    messages: usize,
+}
+
+impl Stream {
+    fn messages_memory(&self) -> usize {
+        let messages = self.messages.as_deref().into_iter().flatten();
+        messages.map(Messages::most_memory).sum()
+    }
 }
 
 impl Streams {
@@ -53,12 +62,14 @@ impl Streams {
 
     /// Adds a stream whose identifier is above all others.
     pub(super) fn push(&mut self, stream: Stream) {
+        self.messages += stream.messages_memory();
         self.open.push(stream);
     }
 
     pub(super) fn take(&mut self, stream: u32) -> Option<Stream> {
         let index = self.index(stream)?;
         let taken = self.open.remove(index);
+        self.messages = self.messages.saturating_sub(taken.messages_memory());
         if self.open.is_empty() && self.open.capacity() > SMALL {
             self.open = Vec::new();
         }
@@ -87,6 +98,6 @@ impl Streams {
 
     /// Memory it takes, bytes.
     pub(super) fn memory(&self) -> usize {
-        self.open.capacity() * size_of::<Stream>()
+        self.open.capacity() * size_of::<Stream>() + self.messages
     }
 }

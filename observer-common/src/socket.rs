@@ -1,0 +1,59 @@
+//! What the kernel half keeps for each socket whose bytes are taken at socket functions.
+
+use crate::event::Tuple;
+
+/// Plain TCP.
+pub const SOCKET_TCP: u8 = 0;
+/// A Unix stream socket.
+pub const SOCKET_UNIX: u8 = 1;
+/// TCP whose TLS the kernel does: plaintext passes the socket functions.
+pub const SOCKET_KTLS: u8 = 2;
+
+/// TCP is captured by packets: socket functions take Unix sockets and kernel TLS only.
+pub const TCP_BY_PACKETS: u8 = 0;
+/// TCP is captured by socket functions too.
+pub const TCP_BY_FUNCTIONS: u8 = 1;
+
+/// The number that the count of a connection begins with if its opening was not seen, so that its
+/// offsets are never 0, which is a beginning.
+pub const JOINED_AT: u64 = 1 << 32;
+
+/// State of one socket, by its address in the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketStream {
+    /// Number its events carry; never used for another connection.
+    pub id: u64,
+    /// Its address in the kernel, as a number.
+    pub address: u64,
+    /// Address of the TLS object this socket was last bound to; 0 if none.
+    pub tls_object: u64,
+    /// Bytes that came in, from 0 or [`JOINED_AT`] on.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
+    /// Addresses; family 0 until they were looked at.
+    pub tuple: Tuple,
+    /// Process that was last reported as the owner.
+    pub owner: u32,
+    /// TLS operations reported outside library calls, to bound their number.
+    pub tls_io: u32,
+    /// One of the `VERDICT_` constants.
+    pub verdict: u8,
+    /// 1: opened while the probes were attached.
+    pub from_start: u8,
+    /// 1: this end opened the connection.
+    pub connected: u8,
+    /// 1: the other end is observed on this host.
+    pub duplicate: u8,
+    /// 1: events were sent for it, so its end must be reported.
+    pub emitted: u8,
+    /// One of the `SOCKET_` constants.
+    pub kind: u8,
+    /// 1: what was moved last are records of a handshake, not yet plaintext.
+    pub records: u8,
+    /// Explicit padding, always 0.
+    pub pad: u8,
+}
+
+const _: () = assert!(size_of::<SocketStream>() == 96);

@@ -1,0 +1,215 @@
+//! Socket functions: payload as programs hand it over and take it, where kprobes or trampolines are
+//! there.
+//!
+//! `fexit` above TCP and above Unix sockets, so that one path covers read, write, sendmsg, sendmmsg
+//! and io_uring, and the plaintext of TLS done by the kernel. Unix sockets are seen here only. What
+//! moves past the memory of a program (sendfile, splice) is counted, so that parsers skip exactly
+//! that much. The place after the last argument holds the result.
+
+use aya_ebpf::{
+    Global,
+    macros::{btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+};
+use observer_common::{
+    event::{INBOUND, OUTBOUND},
+    socket::{SOCKET_KTLS, SOCKET_TCP, SOCKET_UNIX},
+};
+
+use crate::{
+    maps::{SOCKET_SK, SOCKETS},
+    msg_iter::kernel,
+    socket_stream::{begin, end, kind_of, known, moved},
+    sockets::TCP_CLOSE,
+};
+
+/// Byte offset of `private_data` in `struct file`.
+#[unsafe(no_mangle)]
+pub static FILE_PRIVATE: Global<u32> = Global::new(u32::MAX);
+
+/// kernel `include/net/tcp_states.h`
+const TCP_ESTABLISHED: i32 = 1;
+const TCP_SYN_SENT: i32 = 2;
+const TCP_SYN_RECV: i32 = 3;
+
+/// kernel `include/linux/socket.h`: what comes with these flags is not taken from the stream.
+const MSG_OOB: u32 = 1;
+const MSG_PEEK: u32 = 2;
+const MSG_ERRQUEUE: u32 = 0x2000;
+/// TCP throws the bytes away.
+const MSG_TRUNC: u32 = 0x20;
+
+macro_rules! sent {
+    ($name:ident, $function:literal) => {
+        /// `int f(struct socket *sock, struct msghdr *msg, size_t size)`
+        #[fexit(function = $function)]
+        pub fn $name(ctx: FExitContext) -> i32 {
+            let _ = try_moved(ctx.arg(0), ctx.arg(1), ctx.arg(3), OUTBOUND, 0);
+            0
+        }
+    };
+}
+
+macro_rules! received {
+    ($name:ident, $function:literal) => {
+        /// `int f(struct socket *sock, struct msghdr *msg, size_t size, int flags)`
+        #[fexit(function = $function)]
+        pub fn $name(ctx: FExitContext) -> i32 {
+            let _ = try_moved(ctx.arg(0), ctx.arg(1), ctx.arg(4), INBOUND, ctx.arg(3));
+            0
+        }
+    };
+}
+
+sent!(tcp_bytes_sent, "inet_sendmsg");
+sent!(tcp6_bytes_sent, "inet6_sendmsg");
+received!(tcp_bytes_received, "inet_recvmsg");
+received!(tcp6_bytes_received, "inet6_recvmsg");
+sent!(unix_bytes_sent, "unix_stream_sendmsg");
+received!(unix_bytes_received, "unix_stream_recvmsg");
+
+/// `ssize_t inet_sendpage(struct socket *sock, struct page *page, int offset, size_t size, int
+/// flags)`: what sendfile and splice call before 6.5.
+#[fexit(function = "inet_sendpage")]
+pub fn page_sent(ctx: FExitContext) -> i32 {
+    let _ = try_gone(ctx.arg(0), ctx.arg(5), OUTBOUND);
+    0
+}
+
+/// `ssize_t unix_stream_sendpage(struct socket *socket, struct page *page, int offset, size_t size,
+/// int flags)`
+#[fexit(function = "unix_stream_sendpage")]
+pub fn unix_page_sent(ctx: FExitContext) -> i32 {
+    let _ = try_gone(ctx.arg(0), ctx.arg(5), OUTBOUND);
+    0
+}
+
+/// `ssize_t sock_splice_read(struct file *file, loff_t *ppos, struct pipe_inode_info *pipe, size_t
+/// len, unsigned int flags)`
+#[fexit(function = "sock_splice_read")]
+pub fn spliced_in(ctx: FExitContext) -> i32 {
+    let socket: Option<u64> = kernel(ctx.arg(0), FILE_PRIVATE.load());
+    if let Some(socket) = socket {
+        let _ = try_gone(socket as *const u8, ctx.arg(5), INBOUND);
+    }
+    0
+}
+
+/// `int unix_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags)`
+#[fexit(function = "unix_stream_connect")]
+pub fn unix_connected(ctx: FExitContext) -> i32 {
+    let result: i32 = ctx.arg(4);
+    if result == 0 {
+        let _ = try_unix_begins(ctx.arg(0), 1);
+    }
+    0
+}
+
+/// `int unix_accept(struct socket *sock, struct socket *newsock, …)`: of what follows, the kernels
+/// differ, and in number too, so nothing behind is looked at.
+#[fexit(function = "unix_accept")]
+pub fn unix_accepted(ctx: FExitContext) -> i32 {
+    let _ = try_unix_begins(ctx.arg(1), 0);
+    0
+}
+
+/// `int unix_socketpair(struct socket *socka, struct socket *sockb)`
+#[fexit(function = "unix_socketpair")]
+pub fn unix_paired(ctx: FExitContext) -> i32 {
+    let _ = try_unix_begins(ctx.arg(0), 0);
+    let _ = try_unix_begins(ctx.arg(1), 0);
+    0
+}
+
+/// `int unix_release(struct socket *sock)`
+#[fentry(function = "unix_release")]
+pub fn unix_closed(ctx: FEntryContext) -> i32 {
+    if let Some(sk) = sk(ctx.arg(0)) {
+        let _ = end(sk);
+    }
+    0
+}
+
+/// `int tcp_set_ulp(struct sock *sk, const char *name)`
+#[fexit(function = "tcp_set_ulp")]
+pub fn ktls_begun(ctx: FExitContext) -> i32 {
+    let sk: *const u8 = ctx.arg(0);
+    if kind_of(sk) == Some(SOCKET_KTLS) {
+        let _ = end(sk);
+        let _ = begin(sk, SOCKET_KTLS, true);
+    }
+    0
+}
+
+/// `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn tcp_stream_state(ctx: BtfTracePointContext) -> i32 {
+    let _ = try_state(ctx.arg(0), ctx.arg(2));
+    0
+}
+
+#[inline(always)]
+fn sk(socket: *const u8) -> Option<*const u8> {
+    let sk: u64 = kernel(socket, SOCKET_SK.load())?;
+    (sk != 0).then_some(sk as *const u8)
+}
+
+#[inline(always)]
+fn try_moved(
+    socket: *const u8,
+    msg: *const u8,
+    result: i32,
+    direction: u8,
+    flags: u32,
+) -> Option<()> {
+    if result <= 0 || flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
+        return None;
+    }
+    let gone = flags & MSG_TRUNC != 0;
+    moved(sk(socket)?, msg, i64::from(result), direction, gone)
+}
+
+#[inline(always)]
+fn try_gone(socket: *const u8, result: i64, direction: u8) -> Option<()> {
+    // 5.10 and 6.1 return an int here, of which the upper half is not defined.
+    moved(
+        sk(socket)?,
+        core::ptr::null(),
+        i64::from(result as i32),
+        direction,
+        true,
+    )
+}
+
+#[inline(always)]
+fn try_unix_begins(socket: *const u8, connected: u8) -> Option<()> {
+    let sk = sk(socket)?;
+    if kind_of(sk)? != SOCKET_UNIX || known(sk).is_some() {
+        return None;
+    }
+    let state = begin(sk, SOCKET_UNIX, true)?;
+    unsafe { (*state).connected = connected };
+    Some(())
+}
+
+#[inline(always)]
+fn try_state(sk: *const u8, state: i32) -> Option<()> {
+    if state == TCP_CLOSE {
+        return end(sk);
+    }
+    if state != TCP_ESTABLISHED && state != TCP_SYN_SENT && state != TCP_SYN_RECV {
+        return None;
+    }
+    if state != TCP_ESTABLISHED {
+        // A new connection at the address of one whose end was not seen.
+        let _ = SOCKETS.remove(&(sk as u64));
+    } else if known(sk).is_some() {
+        return None;
+    }
+    if kind_of(sk)? != SOCKET_TCP {
+        return None;
+    }
+    let stream = begin(sk, SOCKET_TCP, true)?;
+    unsafe { (*stream).connected = u8::from(state == TCP_SYN_SENT) };
+    Some(())
+}

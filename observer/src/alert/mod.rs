@@ -1,0 +1,33 @@
+//! Tells people and other systems of findings.
+//!
+//! In: findings. Out: alerts (one for each rule and subject, however often it is found again) to
+//! Alertmanager, a webhook, a Slack-compatible webhook and syslog, and a list of those that are
+//! open. Never: a finding that slows the agent down: what finds no room in the queue is counted.
+//!
+//! What waits to be delivered lies on the disk, so an outage or a restart delays it and loses
+//! nothing.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
+
+mod address;
+mod deliver;
+mod message;
+mod note;
+mod open_alerts;
+mod sink;
+mod spool;
+
+pub use address::{HttpAddress, SyslogAddress};
+pub use note::Alert;
+pub use open_alerts::{OpenAlerts, read_open};
+pub use sink::{AlertCounts, AlertSettings, AlertSink, AlertThread, start};

@@ -1,0 +1,319 @@
+//! The thread that makes alerts of findings and delivers them.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::address::{HttpAddress, SyslogAddress};
+use super::note::Alert;
+use super::open_alerts::{OpenAlerts, read_open};
+use super::spool::{Spool, Waiting, write_whole};
+use super::{deliver, message};
+use crate::detect::Finding;
+
+/// Findings on their way to the thread; rules speak seldom.
+const QUEUE: usize = 1024;
+/// How often is looked whether alerts are over and deliveries are due.
+const ROUND: Duration = Duration::from_millis(500);
+/// Wait after a delivery that failed: doubled each time, up to a minute.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Longest secret of a webhook, bytes.
+const MOST_SECRET: u64 = 4096;
+
+/// Where alerts go, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertSettings {
+    /// Alertmanager, v2 API.
+    pub alertmanager: Option<HttpAddress>,
+    /// Any program that takes JSON.
+    pub webhook: Option<HttpAddress>,
+    /// File with the secret that signs what the webhook gets.
+    pub webhook_secret_file: Option<PathBuf>,
+    /// What takes messages as Slack does.
+    pub slack: Option<HttpAddress>,
+    /// Syslog server.
+    pub syslog: Option<SyslogAddress>,
+    /// An alert that goes on is told again after this time.
+    pub cooldown: Duration,
+    /// An alert is over if nothing was found for this time.
+    pub resolve_after: Duration,
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        Self {
+            alertmanager: None,
+            webhook: None,
+            webhook_secret_file: None,
+            slack: None,
+            syslog: None,
+            cooldown: Duration::from_secs(3600),
+            resolve_after: Duration::from_secs(1800),
+        }
+    }
+}
+
+/// What became of alerts.
+#[derive(Debug, Default)]
+pub struct AlertCounts {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl AlertCounts {
+    /// Names and values for the metrics.
+    pub fn named(&self) -> [(&'static str, u64); 3] {
+        [
+            ("delivered", self.delivered.load(Ordering::Relaxed)),
+            ("delivery_failed", self.failed.load(Ordering::Relaxed)),
+            ("dropped", self.dropped.load(Ordering::Relaxed)),
+        ]
+    }
+}
+
+/// The end that takes findings. Never waits.
+#[derive(Clone, Debug)]
+pub struct AlertSink {
+    queue: SyncSender<Finding>,
+    counts: Arc<AlertCounts>,
+}
+
+impl AlertSink {
+    /// Hands a finding over.
+    pub fn finding(&self, finding: &Finding) {
+        if self.queue.try_send(finding.clone()).is_err() {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What became of alerts so far.
+    pub fn counts(&self) -> &AlertCounts {
+        &self.counts
+    }
+}
+
+/// The thread.
+#[derive(Debug)]
+pub struct AlertThread {
+    thread: JoinHandle<()>,
+}
+
+impl AlertThread {
+    /// Waits until what was found is kept; all sinks must have been dropped. What could not be
+    /// delivered waits for the next start.
+    pub fn finish(self) {
+        // A thread that panicked has nothing left to keep.
+        let _ = self.thread.join();
+    }
+}
+
+/// Starts the thread; alerts are kept under `state`.
+///
+/// # Errors
+/// The folder or the secret cannot be read, or the thread not started.
+pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, AlertThread)> {
+    let spool = Spool::open(state.join("alerts").join("queue"))?;
+    let secret = settings
+        .webhook_secret_file
+        .as_ref()
+        .map(|path| {
+            use io::Read as _;
+            let mut secret = Vec::new();
+            std::fs::File::open(path)?
+                .take(MOST_SECRET)
+                .read_to_end(&mut secret)?;
+            Ok::<_, io::Error>(secret.trim_ascii().to_vec())
+        })
+        .transpose()?;
+    let mut open = OpenAlerts::new(settings.cooldown, settings.resolve_after);
+    open.restore(read_open(&state).unwrap_or_default());
+    let counts = Arc::new(AlertCounts::default());
+    let (queue, findings) = sync_channel(QUEUE);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(char::is_ascii_graphic).collect();
+    let work = Work {
+        state,
+        settings,
+        secret,
+        host: if host.is_empty() {
+            "-".to_owned()
+        } else {
+            host
+        },
+        open,
+        spool,
+        counts: Arc::clone(&counts),
+        wait: FIRST_WAIT,
+        not_before: Instant::now(),
+    };
+    let thread = thread::Builder::new()
+        .name("alerts".to_owned())
+        .spawn(move || work.run(&findings))?;
+    Ok((AlertSink { queue, counts }, AlertThread { thread }))
+}
+
+struct Work {
+    state: PathBuf,
+    settings: AlertSettings,
+    secret: Option<Vec<u8>>,
+    host: String,
+    open: OpenAlerts,
+    spool: Spool,
+    counts: Arc<AlertCounts>,
+    wait: Duration,
+    not_before: Instant,
+}
+
+impl Work {
+    fn run(mut self, findings: &Receiver<Finding>) {
+        self.list();
+        loop {
+            match findings.recv_timeout(ROUND) {
+                Ok(finding) => {
+                    if let Some(alert) = self.open.push(&finding) {
+                        self.keep(&alert);
+                    }
+                    self.list();
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let now = SystemTime::now()
+                        .duration_since(UNIX_EPOCH)
+                        .unwrap_or_default();
+                    let over = self
+                        .open
+                        .resolve(u64::try_from(now.as_nanos()).unwrap_or(0));
+                    for alert in &over {
+                        self.keep(alert);
+                    }
+                    if !over.is_empty() {
+                        self.list();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.deliver();
+                    return;
+                }
+            }
+            self.deliver();
+        }
+    }
+
+    fn destinations(&self) -> impl Iterator<Item = &'static str> {
+        let AlertSettings {
+            alertmanager,
+            webhook,
+            slack,
+            syslog,
+            ..
+        } = &self.settings;
+        [
+            alertmanager.as_ref().map(|_| "alertmanager"),
+            webhook.as_ref().map(|_| "webhook"),
+            slack.as_ref().map(|_| "slack"),
+            syslog.as_ref().map(|_| "syslog"),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn keep(&mut self, alert: &Alert) {
+        let destinations: Vec<_> = self.destinations().collect();
+        for to in destinations {
+            let waiting = Waiting {
+                to: to.to_owned(),
+                alert: alert.clone(),
+            };
+            if !self.spool.push(&waiting).unwrap_or(false) {
+                self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Writes the list of open alerts for `observer alerts`.
+    fn list(&self) {
+        let written = serde_json::to_vec(&self.open.list())
+            .map_err(io::Error::from)
+            .and_then(|bytes| write_whole(&self.state.join("alerts").join("open.json"), &bytes));
+        if let Err(error) = written {
+            tracing::warn!(%error, "the list of open alerts cannot be written");
+        }
+    }
+
+    /// Delivers what waits; after a failure the others are tried once, then all wait.
+    fn deliver(&mut self) {
+        if self.spool.len() == 0 || Instant::now() < self.not_before {
+            return;
+        }
+        let (mut from, mut broken) = (0, Vec::new());
+        while let Some((number, waiting)) = self.spool.next(from) {
+            from = number + 1;
+            if broken.contains(&waiting.to) {
+                continue;
+            }
+            match self.send(&waiting) {
+                Ok(()) => {
+                    self.spool.done(number);
+                    self.counts.delivered.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(to = waiting.to, %error, "an alert is not delivered yet");
+                    broken.push(waiting.to);
+                }
+            }
+        }
+        self.wait = if broken.is_empty() {
+            FIRST_WAIT
+        } else {
+            self.not_before = Instant::now() + self.wait;
+            (self.wait * 2).min(LONGEST_WAIT)
+        };
+    }
+
+    fn send(&self, Waiting { to, alert }: &Waiting) -> io::Result<()> {
+        let settings = &self.settings;
+        match (to.as_str(), settings) {
+            (
+                "alertmanager",
+                AlertSettings {
+                    alertmanager: Some(to),
+                    ..
+                },
+            ) => {
+                let path = format!("{}/api/v2/alerts", to.path.trim_end_matches('/'));
+                deliver::post(to, &path, &message::alertmanager(alert), None)
+            }
+            (
+                "webhook",
+                AlertSettings {
+                    webhook: Some(to), ..
+                },
+            ) => deliver::post(
+                to,
+                &to.path,
+                &message::webhook(alert),
+                self.secret.as_deref(),
+            ),
+            (
+                "slack",
+                AlertSettings {
+                    slack: Some(to), ..
+                },
+            ) => deliver::post(to, &to.path, &message::slack(alert), None),
+            (
+                "syslog",
+                AlertSettings {
+                    syslog: Some(to), ..
+                },
+            ) => deliver::syslog(to, &message::syslog(alert, &self.host)),
+            // Nobody takes it any more: the settings changed.
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The probes on socket functions that take payload: which there are, and which are wanted.
+
+use super::probes::{Hook, Probe};
+use super::socket_capture::SocketCapture;
+
+/// What a row of the table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Plain TCP, where packets do not; kernel TLS in any case.
+    Tcp,
+    /// Unix sockets.
+    Unix,
+    /// Sizes of what passes no program's memory.
+    Sizes,
+}
+
+const fn row(
+    takes: Takes,
+    name: &'static str,
+    hook_name: &'static str,
+    purpose: &'static str,
+    hook: Hook,
+) -> (Takes, Probe) {
+    let probe = Probe {
+        name,
+        hook_name,
+        purpose,
+        hook,
+        required: false,
+        instead_of: None,
+    };
+    (takes, probe)
+}
+
+/// In load order: the beginning of connections before their bytes.
+pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
+    row(
+        Takes::Unix,
+        "unix_closed",
+        "fentry/unix_release",
+        "end of Unix connections",
+        Hook::FunctionEntry("unix_release"),
+    ),
+    row(
+        Takes::Unix,
+        "unix_connected",
+        "fexit/unix_stream_connect",
+        "beginning of Unix connections",
+        Hook::FunctionExit("unix_stream_connect"),
+    ),
+    row(
+        Takes::Unix,
+        "unix_accepted",
+        "fexit/unix_accept",
+        "beginning of Unix connections",
+        Hook::FunctionExit("unix_accept"),
+    ),
+    row(
+        Takes::Unix,
+        "unix_paired",
+        "fexit/unix_socketpair",
+        "beginning of Unix connections",
+        Hook::FunctionExit("unix_socketpair"),
+    ),
+    row(
+        Takes::Unix,
+        "unix_bytes_sent",
+        "fexit/unix_stream_sendmsg",
+        "payload that goes out over Unix sockets",
+        Hook::FunctionExit("unix_stream_sendmsg"),
+    ),
+    row(
+        Takes::Unix,
+        "unix_bytes_received",
+        "fexit/unix_stream_recvmsg",
+        "payload that comes in over Unix sockets",
+        Hook::FunctionExit("unix_stream_recvmsg"),
+    ),
+    row(
+        Takes::Sizes,
+        "page_sent",
+        "fexit/inet_sendpage",
+        "size of what sendfile sends; 6.5 and newer have no such function and need none",
+        Hook::FunctionExit("inet_sendpage"),
+    ),
+    row(
+        Takes::Sizes,
+        "unix_page_sent",
+        "fexit/unix_stream_sendpage",
+        "size of what sendfile sends; 6.5 and newer have no such function and need none",
+        Hook::FunctionExit("unix_stream_sendpage"),
+    ),
+    row(
+        Takes::Sizes,
+        "spliced_in",
+        "fexit/sock_splice_read",
+        "size of what splice takes",
+        Hook::FunctionExit("sock_splice_read"),
+    ),
+    row(
+        Takes::Tcp,
+        "tcp_stream_state",
+        "tp_btf/inet_sock_set_state",
+        "beginning and end of TCP connections",
+        Hook::Tracepoint("inet_sock_set_state"),
+    ),
+    row(
+        Takes::Tcp,
+        "ktls_begun",
+        "fexit/tcp_set_ulp",
+        "beginning of the kernel's TLS",
+        Hook::FunctionExit("tcp_set_ulp"),
+    ),
+    row(
+        Takes::Tcp,
+        "tcp_bytes_sent",
+        "fexit/inet_sendmsg",
+        "payload that goes out over TCP, plaintext of the kernel's TLS",
+        Hook::FunctionExit("inet_sendmsg"),
+    ),
+    row(
+        Takes::Tcp,
+        "tcp6_bytes_sent",
+        "fexit/inet6_sendmsg",
+        "payload that goes out over TCP, plaintext of the kernel's TLS",
+        Hook::FunctionExit("inet6_sendmsg"),
+    ),
+    row(
+        Takes::Tcp,
+        "tcp_bytes_received",
+        "fexit/inet_recvmsg",
+        "payload that comes in over TCP, plaintext of the kernel's TLS",
+        Hook::FunctionExit("inet_recvmsg"),
+    ),
+    row(
+        Takes::Tcp,
+        "tcp6_bytes_received",
+        "fexit/inet6_recvmsg",
+        "payload that comes in over TCP, plaintext of the kernel's TLS",
+        Hook::FunctionExit("inet6_recvmsg"),
+    ),
+];
+
+/// Those without which TCP is not captured by functions.
+pub(super) const TCP_NEEDS: [&str; 2] = ["tcp_bytes_sent", "tcp_bytes_received"];
+/// Those without which Unix sockets are not seen.
+pub(super) const UNIX_NEEDS: [&str; 2] = ["unix_bytes_sent", "unix_bytes_received"];
+
+/// Why a row is not wanted, if it is not.
+pub(super) fn unwanted(
+    takes: Takes,
+    sockets: SocketCapture,
+    tcp_by_functions: bool,
+    kernel_tls: bool,
+) -> Option<&'static str> {
+    match takes {
+        _ if sockets == SocketCapture::Packets => {
+            Some("the setting capture.sockets is \"packets\"")
+        }
+        Takes::Tcp if !tcp_by_functions && !kernel_tls => {
+            Some("packets carry TCP, and the kernel's TLS (module tls) is not in use")
+        }
+        _ => None,
+    }
+}
+
+/// Whether the kernel's TLS can be used now: its module is loaded or part of the kernel.
+pub(super) fn kernel_tls() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_ulp")
+        .is_ok_and(|known| known.split_whitespace().any(|name| name == "tls"))
+}

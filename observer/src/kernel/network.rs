@@ -1,0 +1,106 @@
+//! A network: an address and how many of its bits count.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use observer_common::conn::FilterAddress;
+
+/// An IPv4 or IPv6 network in CIDR notation (RFC 4632), such as `10.0.0.0/8`; a lone address is a
+/// network of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Length of the prefix, bits, and the address as the kernel half's filter has them: the family
+    /// comes first, in 32 bits.
+    pub(super) fn key(&self) -> (u32, FilterAddress) {
+        let mut key = FilterAddress::default();
+        let [family, _, _, _, address @ ..] = &mut key;
+        match self.address {
+            IpAddr::V4(of) => {
+                *family = 4;
+                for (to, byte) in address.iter_mut().zip(of.octets()) {
+                    *to = byte;
+                }
+            }
+            IpAddr::V6(of) => {
+                *family = 6;
+                *address = of.octets();
+            }
+        }
+        (32 + u32::from(self.prefix), key)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, prefix) = text
+            .split_once('/')
+            .map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| "is no address or network: write \"10.0.0.0/8\" or \"::1\"".to_owned())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => most,
+            Some(bits) => bits
+                .parse()
+                .ok()
+                .filter(|bits| *bits <= most)
+                .ok_or_else(|| format!("its prefix must be a number up to {most}"))?,
+        };
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_and_lone_addresses_are_read_and_shown() {
+        for (text, shown) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("fd00::/8", "fd00::/8"),
+            ("::1", "::1/128"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            let network: Network = text.parse().unwrap();
+            assert_eq!(network.to_string(), shown);
+        }
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "host",
+            "10.0.0.0/",
+            "1.2.3.4/-1",
+        ] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_family_is_part_of_the_key() {
+        let key = |text: &str| text.parse::<Network>().unwrap().key();
+        assert_eq!(key("10.0.0.0/8").0, 40);
+        assert_eq!(key("10.0.0.0/8").1[..6], [4, 0, 0, 0, 10, 0]);
+        assert_eq!(key("::1").0, 160);
+        assert_eq!(key("::1").1[0], 6);
+        assert_eq!(key("::1").1[19], 1);
+    }
+}
