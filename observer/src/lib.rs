@@ -17,6 +17,7 @@
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
 //! - [`alert`]: tells of findings.
 //! - [`audit`]: the log that cannot be altered unseen.
+//! - [`inventory`]: services, endpoints and callers, kept in a file.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
 //! - [`recent`]: the bounded map that several of them use.
 //! - [`config`], [`cli`], [`app`]: settings, arguments, and the one place that wires it all.
@@ -33,6 +34,7 @@ pub mod config;
 pub mod detect;
 pub mod discover;
 pub mod export;
+pub mod inventory;
 pub mod kernel;
 pub mod pipeline;
 pub mod protocol;

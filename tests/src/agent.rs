@@ -29,6 +29,8 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Settings, as the text of a configuration file.
     pub settings: Option<String>,
+    /// Folder of the state, if it is to outlive the agent.
+    pub state: Option<PathBuf>,
     /// Environment variables.
     pub environment: Vec<(&'static str, &'static str)>,
 }
@@ -92,7 +94,7 @@ impl Agent {
             .args(["run", "--format", "jsonl", "--duration", "300s"])
             .args(["--metrics", &format!("127.0.0.1:{port}")])
             .arg("--state-dir")
-            .arg(folder.path().join("state"));
+            .arg(launch.state.unwrap_or_else(|| folder.path().join("state")));
         if let Some(settings) = &launch.settings {
             let file = folder.path().join("observer.toml");
             fs::write(&file, settings)?;

@@ -44,6 +44,26 @@ pub struct Tls {
     pub version: Option<String>,
 }
 
+/// An error told in a body.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct BodyError {
+    /// Its convention.
+    pub source: Option<String>,
+    /// Its code.
+    pub code: Option<String>,
+}
+
+/// What went over a WebSocket.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Frames of the client.
+    pub client_frames: u64,
+    /// Frames of the server.
+    pub server_frames: u64,
+    /// Code of the first close.
+    pub close_code: Option<u16>,
+}
+
 /// One call. A field the agent does not know is absent.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Call {
@@ -91,6 +111,16 @@ pub struct Call {
     pub auth: Auth,
     /// TLS, if any.
     pub tls: Option<Tls>,
+    /// What it asks for where its URL does not say.
+    pub operation: Option<String>,
+    /// What the body of the answer says of a failure.
+    pub error: Option<BodyError>,
+    /// Messages of the request, or of the client of a WebSocket.
+    pub request_messages: Option<u64>,
+    /// Messages of the answer, or of the server of a WebSocket.
+    pub response_messages: Option<u64>,
+    /// What went over a WebSocket.
+    pub websocket: Option<WebSocket>,
     /// What was odd.
     #[serde(default)]
     pub flags: Vec<String>,

@@ -56,6 +56,11 @@ impl Script {
         Self::of("node", "server.js")
     }
 
+    /// A server of SOAP, JSON-RPC, GraphQL and WebSocket.
+    pub fn operations() -> Self {
+        Self::of("python3", "operations.py")
+    }
+
     fn of(program: &str, file: &str) -> Self {
         Self {
             program: vec![

@@ -35,7 +35,7 @@ const ORDER: [&[&str]; 18] = [
     &["audit"],
     &["export"],
     &["alert"],
-    &["telemetry"],
+    &["telemetry", "inventory"],
     &["admin"],
     &["config"],
     &["cli"],

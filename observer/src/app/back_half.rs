@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::inventory::InventorySink;
 use crate::alert::AlertSink;
 use crate::audit::AuditSink;
 use crate::call::ApiCall;
@@ -34,6 +35,7 @@ pub(super) struct BackHalf<W> {
     calls: u64,
     audit: Option<AuditSink>,
     alerts: Option<AlertSink>,
+    inventory: Option<InventorySink>,
 }
 
 impl<W: Write> BackHalf<W> {
@@ -54,6 +56,7 @@ impl<W: Write> BackHalf<W> {
             calls: 0,
             audit: None,
             alerts: None,
+            inventory: None,
         }
     }
 
@@ -65,6 +68,11 @@ impl<W: Write> BackHalf<W> {
     /// Findings become alerts.
     pub(super) fn set_alerts(&mut self, sink: AlertSink) {
         self.alerts = Some(sink);
+    }
+
+    /// What is served goes to the inventory too.
+    pub(super) fn set_inventory(&mut self, sink: InventorySink) {
+        self.inventory = Some(sink);
     }
 
     /// Takes one call. Fails only if its line cannot be written.
@@ -81,12 +89,16 @@ impl<W: Write> BackHalf<W> {
             calls,
             audit,
             alerts,
+            inventory,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
         call.auth.outcome = judge.judge(&call);
         if proofs.proves(&call) {
             call.verify_identities();
+        }
+        if let Some(inventory) = inventory {
+            inventory.push(&call);
         }
         usage.record(&call);
         recorder.call(&call);
@@ -131,7 +143,12 @@ impl<W: Write> BackHalf<W> {
     }
 
     /// Repeats the counters and sizes of the stages held here.
-    pub(super) fn publish(&self, metrics: &Metrics) {
+    pub(super) fn publish(&mut self, metrics: &Metrics) {
+        if let Some(inventory) = &mut self.inventory {
+            let catalog = &mut self.catalog;
+            inventory.flush(|| catalog.take_renames());
+            metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
+        }
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
         metrics.set_entries("detect", &self.detector.entries());
@@ -163,6 +180,9 @@ impl<W: Write> BackHalf<W> {
 
     /// The writer, and with it the last lines.
     pub(super) fn into_out(self) -> W {
+        if let Some(inventory) = self.inventory {
+            inventory.finish();
+        }
         match self.exporter {
             Exporter::Table(table) => table.into_inner(),
             Exporter::Jsonl(jsonl) => jsonl.into_inner(),

@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
+use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
-use super::{audit, complain, host_key, output};
+use super::{audit, complain, host_key, inventory, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
@@ -103,6 +104,7 @@ struct Agent {
     audit: Option<AuditThread>,
     /// Delivers alerts.
     alerts: AlertThread,
+    inventory: InventoryThread,
     libraries: JoinHandle<()>,
     /// Tells the library thread to take all probes off.
     detach: Arc<AtomicBool>,
@@ -146,6 +148,8 @@ impl Agent {
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
         back.set_alerts(sink);
+        let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
+        back.set_inventory(inventory_sink);
 
         let capture = CaptureThread {
             parts,
@@ -196,6 +200,7 @@ impl Agent {
             capture,
             audit,
             alerts,
+            inventory,
             libraries,
             detach,
             stop,
@@ -212,6 +217,7 @@ impl Agent {
             capture,
             audit,
             alerts,
+            inventory,
             libraries,
             detach,
             stop,
@@ -237,6 +243,7 @@ impl Agent {
             audit.finish();
         }
         alerts.finish();
+        inventory.finish();
 
         let (Ok(()), Ok(captured)) = (libraries, captured) else {
             complain("a thread of the agent panicked; please report this as a bug");

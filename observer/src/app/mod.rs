@@ -1,7 +1,7 @@
 //! The one place that wires the parts: reads as the program's life.
 //!
 //! Threads: `capture` reads the ring and runs the whole pipeline; `libraries` finds TLS libraries
-//! and attaches probes; `output` writes lines; `audit` writes the audit log; the main thread serves metrics and waits for
+//! and attaches probes; `output` writes lines; `audit` writes the audit log; `inventory` keeps its file; the main thread serves metrics and waits for
 //! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
 
 mod alerts;
@@ -10,6 +10,7 @@ mod back_half;
 mod capture_thread;
 mod doctor;
 mod host_key;
+mod inventory;
 mod library_thread;
 mod live;
 mod output;
@@ -35,6 +36,7 @@ pub fn run(command: Command) -> Exit {
         Command::Review(command) => review::run(&command),
         Command::Query(args) => query::query(&args),
         Command::Alerts { dir, json } => alerts::run(&dir, json),
+        Command::Inventory(command) => inventory::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

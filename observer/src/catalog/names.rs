@@ -20,6 +20,8 @@ const MAX_PLACES_PER_SERVICE: usize = 8_192;
 const MAX_PLACES: usize = 98_304;
 /// Changes of names that are kept to be shown.
 const MAX_RENAMES: usize = 64;
+/// The same until they are taken: what is lost stays under its old name.
+const MAX_NEW_RENAMES: usize = 256;
 /// Name of a route or service that was folded because its table is full.
 const OTHER: &str = "{other}";
 /// Name of all paths of a service that never were an endpoint.
@@ -109,6 +111,8 @@ pub struct Catalog {
     hasher: RandomState,
     places: usize,
     renames: VecDeque<(Arc<str>, Arc<str>)>,
+    /// Since they were taken last.
+    new_renames: Vec<(String, String, String)>,
     counts: CatalogCounts,
     other: Arc<str>,
     unmatched: Arc<str>,
@@ -132,6 +136,7 @@ impl Catalog {
             hasher: RandomState::new(),
             places: 0,
             renames: VecDeque::new(),
+            new_renames: Vec::new(),
             counts: CatalogCounts::default(),
             other: Arc::from(OTHER),
             unmatched: Arc::from(UNMATCHED),
@@ -149,6 +154,7 @@ impl Catalog {
             hasher,
             places,
             renames,
+            new_renames,
             counts,
             other,
             unmatched,
@@ -239,6 +245,12 @@ impl Catalog {
                     {
                         counts.renamed += 1;
                         let change = (Arc::clone(old), Arc::clone(new));
+                        if new_renames.len() < MAX_NEW_RENAMES {
+                            let told = (name.to_string(), old.to_string(), new.to_string());
+                            if !new_renames.contains(&told) {
+                                new_renames.push(told);
+                            }
+                        }
                         if !renames.contains(&change) {
                             renames.truncate(MAX_RENAMES - 1);
                             renames.push_front(change);
@@ -298,6 +310,11 @@ impl Catalog {
     /// The last routes that got another name, old and new, the latest first; at most 64.
     pub fn renames(&self) -> impl Iterator<Item = (&str, &str)> {
         self.renames.iter().map(|(old, new)| (&**old, &**new))
+    }
+
+    /// Service, old and new name of the routes that were renamed since this was asked last.
+    pub fn take_renames(&mut self) -> Vec<(String, String, String)> {
+        std::mem::take(&mut self.new_renames)
     }
 
     /// What was folded so far.

@@ -60,6 +60,17 @@ path that was never served.\n\nExamples:
   observer routes < requests.tsv | sort | uniq -c | sort -rn     endpoints by calls"
     )]
     Routes,
+    /// List services, owners, endpoints and callers that were seen
+    #[command(after_help = "Examples:
+  sudo observer inventory                              a table
+  sudo observer inventory --json | jq '.services | keys'
+  sudo observer inventory --config /etc/observer.toml  against the documents named there")]
+    Inventory(InventoryArgs),
+    /// Print the OpenAPI 3.1 document of a service, learned from its calls
+    #[command(after_help = "Examples:
+  sudo observer openapi nginx > nginx.json
+  sudo observer openapi orders --state-dir /srv/observer")]
+    Openapi(OpenapiArgs),
     /// Check a settings file and print the settings in force
     #[command(after_help = "Examples:
   observer check-config /etc/observer.toml
@@ -231,6 +242,34 @@ pub struct AlertsArgs {
     /// JSON, one object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `inventory`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct InventoryArgs {
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the agent's state [default: /var/lib/observer]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Arguments of `openapi`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OpenapiArgs {
+    /// Name of the service, as the inventory has it
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the agent's state [default: /var/lib/observer]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Arguments of `doctor`.

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::args::{
     AlertsArgs, Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
-    ReplayArgs, RunArgs,
+    InventoryArgs, OpenapiArgs, ReplayArgs, RunArgs,
 };
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
@@ -53,10 +53,40 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// Show what was seen.
+    Inventory(InventoryCommand),
     /// Verify the audit log, or prove what is in it.
     Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
     Completions(Shell),
+}
+
+/// A look at the inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InventoryCommand {
+    /// All of it.
+    Inventory {
+        /// Where it is, and what is documented.
+        settings: Settings,
+        /// As JSON.
+        json: bool,
+    },
+    /// One service as an OpenAPI document.
+    OpenApi {
+        /// Where it is.
+        settings: Settings,
+        /// Name of the service.
+        service: String,
+    },
+}
+
+impl InventoryCommand {
+    /// Where the inventory is.
+    pub fn settings(&self) -> &Settings {
+        match self {
+            Self::Inventory { settings, .. } | Self::OpenApi { settings, .. } => settings,
+        }
+    }
 }
 
 /// Why there is no command.
@@ -132,6 +162,22 @@ pub fn parse_from(
             dir: dir.unwrap_or_else(|| Settings::default().state_dir),
             json,
         },
+        CommandArgs::Inventory(InventoryArgs {
+            json,
+            config,
+            state_dir,
+        }) => Command::Inventory(InventoryCommand::Inventory {
+            settings: stored(config.as_deref(), state_dir)?,
+            json,
+        }),
+        CommandArgs::Openapi(OpenapiArgs {
+            service,
+            config,
+            state_dir,
+        }) => Command::Inventory(InventoryCommand::OpenApi {
+            settings: stored(config.as_deref(), state_dir)?,
+            service,
+        }),
         CommandArgs::Audit(args) => Command::Audit(args.command),
         CommandArgs::Completions(CompletionsArgs { shell }) => Command::Completions(shell),
     })
@@ -154,6 +200,12 @@ fn run(args: RunArgs) -> Result<Settings, ConfigError> {
     settings.duration = duration.or(settings.duration);
     settings.capture.both_sides |= both_sides;
     settings.audit.enabled |= audit;
+    Ok(settings)
+}
+
+fn stored(config: Option<&Path>, state_dir: Option<PathBuf>) -> Result<Settings, ConfigError> {
+    let mut settings = from_file(config)?;
+    settings.state_dir = state_dir.unwrap_or(settings.state_dir);
     Ok(settings)
 }
 

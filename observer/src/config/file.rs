@@ -328,6 +328,7 @@ mod tests {
                 duration: Some(Duration::from_secs(3600)),
                 // Set by their examples: where alerts go is up to who has somewhere to send them.
                 alert: read.alert.clone(),
+                openapi_documents: Some("/etc/observer/openapi".into()),
                 ..Settings::default()
             }
         );

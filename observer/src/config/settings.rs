@@ -107,6 +107,8 @@ pub struct Settings {
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// Folder of OpenAPI documents, one `SERVICE.json` each.
+    pub openapi_documents: Option<PathBuf>,
     /// What is told beyond what is safe.
     pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
@@ -125,6 +127,7 @@ impl Default for Settings {
             detect: DetectSettings::default(),
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
+            openapi_documents: None,
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
         }

@@ -326,6 +326,26 @@ const GENERAL: &[Setting] = &[
         example: "",
     },
     Setting {
+        key: "catalog.openapi",
+        doc: &[
+            "Folder of OpenAPI documents in JSON, one file SERVICE.json each: the inventory tells what is",
+            "documented and what is not.",
+        ],
+        set: |settings, given| {
+            let text = string(given)?;
+            if text.is_empty() {
+                return Err("is empty: use the path of a folder".to_owned());
+            }
+            settings.openapi_documents = Some(PathBuf::from(text));
+            Ok(())
+        },
+        show: |settings| {
+            let folder = settings.openapi_documents.as_ref()?;
+            Some(toml_string(&folder.to_string_lossy()))
+        },
+        example: "\"/etc/observer/openapi\"",
+    },
+    Setting {
         key: "unsafe_capture.query_values",
         doc: &[
             "Keys of queries whose values are told, such as \"page, limit\". What looks like a secret",

@@ -16,4 +16,4 @@ pub use jsonl::Jsonl;
 pub use records::{Grid, RECORD_COLUMNS, csv_head, csv_row, ecs, record_row};
 pub use review::{review_page, review_text};
 pub use table::{Style, Table};
-pub(crate) use timestamp::rfc3339;
+pub(crate) use timestamp::{push_rfc3339, rfc3339};

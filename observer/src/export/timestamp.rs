@@ -24,7 +24,7 @@ fn civil(day: u64) -> (u64, u64, u64) {
 }
 
 /// Appends `2026-11-22T10:20:30.123456789Z`.
-pub(super) fn push_rfc3339(out: &mut String, unix_ns: u64) {
+pub(crate) fn push_rfc3339(out: &mut String, unix_ns: u64) {
     let seconds = unix_ns / SECOND;
     let (year, month, day) = civil(seconds / DAY);
     let _ = write!(out, "{year:04}-{month:02}-{day:02}T");

@@ -1,0 +1,93 @@
+//! How an endpoint stands against what is documented, and against time.
+
+use super::documents::Document;
+use super::endpoint::Endpoint;
+use super::service::Service;
+
+/// First seen less long ago than this is new: a week.
+const NEW_MS: u64 = 7 * 86_400_000;
+/// Last seen longer ago than this is dormant: thirty days.
+const DORMANT_MS: u64 = 30 * 86_400_000;
+
+/// The states of an endpoint: `documented`, `shadow` (called and not documented), `zombie`
+/// (called though deprecated), `new`, `dormant`. Without a document of the service only the last
+/// two.
+pub fn states(
+    name: &str,
+    endpoint: &Endpoint,
+    document: Option<&Document>,
+    now_ms: u64,
+) -> Vec<&'static str> {
+    let mut states = Vec::new();
+    if let Some(document) = document {
+        states.push(match document.find(name) {
+            None => "shadow",
+            Some(documented) if documented.deprecated => "zombie",
+            Some(_) => "documented",
+        });
+    }
+    if now_ms.saturating_sub(endpoint.first_seen_ms) < NEW_MS {
+        states.push("new");
+    }
+    if now_ms.saturating_sub(endpoint.last_seen_ms) > DORMANT_MS {
+        states.push("dormant");
+    }
+    states
+}
+
+/// What is documented of a service and was never called (`orphan`).
+pub fn orphans<'a>(service: &Service, document: Option<&'a Document>) -> Vec<&'a str> {
+    let called = |operation: &str| {
+        let alone = Document {
+            service: String::new(),
+            operations: vec![super::Documented {
+                name: operation.to_owned(),
+                deprecated: false,
+            }],
+        };
+        service
+            .endpoints
+            .keys()
+            .any(|name| alone.find(name).is_some())
+    };
+    document
+        .map(|document| {
+            let names = document.operations.iter().map(|found| found.name.as_str());
+            names.filter(|name| !called(name)).collect()
+        })
+        .unwrap_or_default()
+}
+
+/// What is wrong with a service: credentials in clear text, TLS that is out of date (RFC 8996).
+pub fn findings(service: &Service) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    if service
+        .endpoints
+        .values()
+        .any(|endpoint| endpoint.clear_text_credentials > 0)
+    {
+        found.push("clear_text_credentials");
+    }
+    let old = [
+        "SSLv2", "SSLv3", "TLSv1", "TLSv1.0", "TLSv1.1", "TLS 1.0", "TLS 1.1",
+    ];
+    if service
+        .tls
+        .keys()
+        .any(|tls| old.iter().any(|version| tls.ends_with(version)))
+    {
+        found.push("old_tls");
+    }
+    let mixed = |endpoint: &Endpoint| {
+        let none = endpoint.schemes.get("none").copied().unwrap_or(0);
+        none > 0
+            && none < endpoint.calls
+            && endpoint.statuses.keys().any(|s| (200..300).contains(s))
+            && endpoint.auth_failures == 0
+            && !endpoint.statuses.contains_key(&401)
+    };
+    if service.endpoints.values().any(mixed) {
+        found.push("mixed_authentication");
+    }
+    found
+}
