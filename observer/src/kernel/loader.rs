@@ -97,7 +97,14 @@ impl Kernel {
         match Self::try_start(settings, by_functions, own) {
             // Packets do not load: what else could take TCP?
             Err(first) if settings.sockets == SocketCapture::Auto && first.is_of_a_probe() => {
-                Self::try_start(settings, true, own).map_err(|_| first)
+                // Said in the log too: a fallback that nobody hears of hides a fault.
+                tracing::warn!(reason = %first, "packets do not load: TCP is seen at socket functions");
+                Self::try_start(settings, true, own)
+                    .map(|(mut kernel, parts)| {
+                        kernel.packets_failed(&first);
+                        (kernel, parts)
+                    })
+                    .map_err(|_| first)
             }
             other => other,
         }
@@ -114,6 +121,15 @@ impl Kernel {
         }
         kernel.attach()?;
         Ok((kernel, parts))
+    }
+
+    /// The packet programs did not load; functions do their work.
+    fn packets_failed(&mut self, error: &KernelError) {
+        if let KernelError::Required { name, reason } = error
+            && let Some(probe) = self.probes.iter_mut().find(|probe| probe.name == *name)
+        {
+            probe.outcome = ProbeOutcome::Failed(reason.clone());
+        }
     }
 
     /// As [`Self::start`], but a required probe that fails is only reported.
