@@ -21,15 +21,21 @@ pub fn excluded(skb: *mut __sk_buff, state: *mut ConnState, tuple: &Tuple) -> bo
         return false;
     }
     if unsafe { (*state).excluded } == EXCLUDED_UNKNOWN {
-        let out = by_port(filters, tuple)
-            || filters & FILTER_NETWORKS != 0
-                && (in_network(tuple.family, &tuple.remote)
-                    || in_network(tuple.family, &tuple.local))
-            || filters & FILTER_CGROUPS != 0 && in_group(skb);
+        let out = left_out(skb, tuple, filters) != 0;
         unsafe { (*state).excluded = if out { EXCLUDED_YES } else { EXCLUDED_NOT } };
     }
     // As it stands there: one path to the verifier.
     unsafe { (&raw const (*state).excluded).read_volatile() == EXCLUDED_YES }
+}
+
+/// Not 0 if a setting says so. A function of its own, with a stack of its own: the caller's is full.
+#[inline(never)]
+fn left_out(skb: *mut __sk_buff, tuple: &Tuple, filters: u32) -> u64 {
+    let out = by_port(filters, tuple)
+        || filters & FILTER_NETWORKS != 0
+            && (in_network(tuple.family, &tuple.remote) || in_network(tuple.family, &tuple.local))
+        || filters & FILTER_CGROUPS != 0 && in_group(skb);
+    u64::from(out)
 }
 
 #[inline(always)]
@@ -46,10 +52,12 @@ fn by_port(filters: u32, tuple: &Tuple) -> bool {
 
 #[inline(always)]
 fn in_network(family: u8, address: &[u8; 16]) -> bool {
-    let mut data = [0; 20];
-    data[0] = family;
-    data[4..].copy_from_slice(address);
-    NETWORKS.get(&Key::new(160, data)).is_some()
+    // Filled in place: two copies of it are too much for the stack, of which kernels before 6.8 count
+    // each function's share in steps of 32 bytes.
+    let mut key = Key::new(160, [0; 20]);
+    key.data[0] = family;
+    key.data[4..].copy_from_slice(address);
+    NETWORKS.get(&key).is_some()
 }
 
 /// The socket's own group or one above it.

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use observer_common::{
     conn::{VERDICT_OTHER, VERDICT_TLS},
     counter::LedgerRow,
-    event::{FLAG_EMBRYO, FLAG_SYN, INBOUND, OUTBOUND, Tuple},
+    event::{FLAG_EMBRYO, FLAG_SYN, INBOUND, OUTBOUND, SegmentBody, Tuple},
 };
 
 use crate::{
@@ -65,9 +65,10 @@ pub fn try_end(skb: *mut __sk_buff, tcp: &Tcp, tuple: &Tuple, direction: u8) -> 
     if verdict == VERDICT_TLS || verdict == VERDICT_OTHER {
         return None;
     }
-    let header = header(skb, state, tcp, direction, 0);
-    let body = body(unsafe { (*state).link }, tcp, tuple);
-    let _ = ring::send(header, body);
+    let _ = ring::send_filled(|to, to_body: *mut SegmentBody| unsafe {
+        to.write(header(skb, state, tcp, direction, 0));
+        to_body.write(body((*state).link, tcp, tuple));
+    });
     Some(())
 }
 

@@ -158,10 +158,11 @@ fn announce(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, tuple: &Tuple
         return;
     }
     unsafe { (*state).emitted = 1 };
-    let header = header(skb, state, tcp, direction, 0);
-    let mut body = body(unsafe { (*state).link }, tcp, tuple);
-    body.moved = 0;
-    let _ = ring::send(header, body);
+    let _ = ring::send_filled(|to, to_body: *mut SegmentBody| unsafe {
+        to.write(header(skb, state, tcp, direction, 0));
+        to_body.write(body((*state).link, tcp, tuple));
+        (*to_body).moved = 0;
+    });
 }
 
 /// Books payload that is left out on purpose.

@@ -87,14 +87,21 @@ fn EVENTS_PTR() -> *mut core::ffi::c_void {
 /// Sends an event without payload.
 #[inline(always)]
 pub fn send<B: 'static>(header: EventHeader, body: B) -> Result<(), Unsent> {
+    send_filled(|to, to_body: *mut B| unsafe {
+        to.write(header);
+        to_body.write(body);
+    })
+}
+
+/// Sends an event without payload that `fill` writes in place, header and body: nothing of it
+/// waits on the stack for its room in the ring.
+#[inline(always)]
+pub fn send_filled<B: 'static>(fill: impl FnOnce(*mut EventHeader, *mut B)) -> Result<(), Unsent> {
     let Some(mut entry) = EVENTS.reserve::<Record<B, 0>>(0) else {
         return Err(Unsent::Full);
     };
     let record = entry.as_mut_ptr();
-    unsafe {
-        (&raw mut (*record).header).write(header);
-        (&raw mut (*record).body).write(body);
-    }
+    unsafe { fill(&raw mut (*record).header, &raw mut (*record).body) };
     entry.submit(wake(size_of::<Record<B, 0>>() as u64));
     Ok(())
 }

@@ -151,6 +151,30 @@ mod tests {
     }
 
     #[test]
+    fn packet_programs_leave_room_on_the_stack_for_what_they_call() {
+        // Kernels before 6.8 count each frame of a chain of calls in steps of 32 bytes, 512 in
+        // all (`check_max_stack_depth` in kernel/bpf/verifier.c).
+        let object = Kernel::object();
+        if object.is_empty() {
+            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+            return;
+        }
+        let depths = stack_depths(object);
+        let of = |part: &str| {
+            let found = depths.iter().find(|it| it.0.contains(part)).expect(part);
+            (found.1.max(1) + 31) / 32 * 32
+        };
+        let called = of("first_bytes_say").max(of("left_out"));
+        for name in ["packets_in", "packets_out"] {
+            let all = of(name) + called;
+            assert!(
+                all <= 512,
+                "{name} and what it calls use {all} bytes: {depths:?}"
+            );
+        }
+    }
+
+    #[test]
     fn the_kernel_half_calls_read_only_helpers() {
         let object = Kernel::object();
         if object.is_empty() {

@@ -250,6 +250,13 @@ impl Matrix {
             (name.as_str(), cells.collect::<Vec<_>>())
         });
         let mut out = String::new();
+        // A kernel that was not tried has no programs and no cases, and still a cell.
+        let tried = self.columns.iter().map(|column| {
+            let tried = !column.programs.is_empty() || !column.cases.is_empty();
+            tried.then(|| Ok("yes".to_owned()))
+        });
+        let tried = ("tried", tried.collect());
+        let programs = std::iter::once(tried).chain(programs);
         self.table(&mut out, "program (instructions verified)", programs);
         let mut case_names: Vec<&String> = Vec::new();
         for (name, _) in self.columns.iter().flat_map(|column| &column.cases) {
