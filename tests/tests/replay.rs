@@ -81,6 +81,19 @@ fn transcripts() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The same lines with each fingerprint as `fp`: their key is drawn anew for each replay, so that
+/// no list of likely secrets can be held against what a replay printed.
+fn without_fingerprints(lines: &str) -> String {
+    let mut out = lines.to_owned();
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_default();
+        if let Some(fingerprint) = line["identity"]["fingerprint"].as_str() {
+            out = out.replace(fingerprint, "fp");
+        }
+    }
+    out
+}
+
 #[test]
 fn every_transcript_gives_the_same_lines_twice_without_root() -> Result<()> {
     let Some(_turn) = requires(&["setpriv"]) else {
@@ -92,8 +105,8 @@ fn every_transcript_gives_the_same_lines_twice_without_root() -> Result<()> {
     let mut calls = 0;
     for file in files {
         let copy = place.put("transcript.jsonl", &fs::read(&file)?)?;
-        let first = place.replay("jsonl", &copy)?;
-        let second = place.replay("jsonl", &copy)?;
+        let first = without_fingerprints(&place.replay("jsonl", &copy)?);
+        let second = without_fingerprints(&place.replay("jsonl", &copy)?);
         ensure!(
             first == second,
             "{} differs:\n{first}\n{second}",

@@ -1,7 +1,8 @@
 //! Reads recorded traffic and feeds it to the pipeline. No privileges, no clock.
 //!
 //! Enters: capture files (pcap, pcapng), transcripts and access logs, compressed with gzip or
-//! not. Leaves: what the pipeline makes of them, the same on every run.
+//! not. Leaves: what the pipeline makes of them, the same on every run but for the
+//! fingerprints of credentials, whose key is drawn for each.
 //! Never: a file held in memory as a whole, or its content in an error.
 
 #![cfg_attr(

@@ -9,15 +9,11 @@ use super::ProbePoint;
 pub enum FoundBy {
     /// Its dynamic symbols or its full symbol table.
     Symbols,
-    /// The compressed symbol table inside the file (`.gnu_debugdata`).
-    MiniDebugInfo,
-    /// A file with its symbols beside it, named by its build id.
-    DebugFile,
     /// The table of methods that it registers.
     MethodTable,
     /// Go's own table of functions, which is there in stripped programs too.
     GoFunctionTable,
-    /// What its code refers to and calls; plaintext is trusted once it has proved itself.
+    /// What its code refers to and calls, where exactly one function fits.
     Signature,
 }
 
@@ -25,8 +21,6 @@ impl fmt::Display for FoundBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Symbols => "symbols",
-            Self::MiniDebugInfo => "symbols in .gnu_debugdata",
-            Self::DebugFile => "symbols in a debug file",
             Self::MethodTable => "method table",
             Self::GoFunctionTable => "Go function table",
             Self::Signature => "signature",
