@@ -320,3 +320,12 @@ impl ApiCall {
         self.identity = self.identities.first().cloned();
     }
 }
+
+impl ApiCall {
+    /// How long the answer took, nanoseconds. `None` also where the connection left HTTP with this
+    /// call: how long a WebSocket or a tunnel stays open says nothing of the server.
+    pub fn answer_time_ns(&self) -> Option<u64> {
+        self.duration_ns
+            .filter(|_| !self.flags.contains(&Flag::Upgrade))
+    }
+}

@@ -76,7 +76,7 @@ impl Baseline {
         {
             self.now.errors += 1.0;
         }
-        if let Some(ns) = facts.call.duration_ns {
+        if let Some(ns) = facts.call.answer_time_ns() {
             #[expect(clippy::cast_precision_loss, reason = "milliseconds of an average")]
             {
                 self.now.time_ms += ns as f32 / 1e6;

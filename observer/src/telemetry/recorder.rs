@@ -162,7 +162,7 @@ impl CallHandles {
         self.calls.inc();
         self.request_bytes.inc_by(call.request_bytes);
         self.response_bytes.inc_by(call.response_bytes);
-        if let Some(ns) = call.duration_ns {
+        if let Some(ns) = call.answer_time_ns() {
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "a bucket does not need nanoseconds"
@@ -282,6 +282,7 @@ fn status_class(status: Option<u16>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{MAX_AUTH_SERIES, MAX_CALL_SERIES};
+    use crate::call::Flag;
     use crate::catalog::sample;
     use crate::telemetry::Metrics;
     use crate::telemetry::sample::{full, named, text};
@@ -314,6 +315,20 @@ mod tests {
         }
         assert!(text.contains("process_resident_memory_bytes "));
         assert!(text.contains("process_cpu_seconds_total "));
+    }
+
+    #[test]
+    fn a_connection_that_left_http_has_no_answer_time() {
+        let metrics = Metrics::new();
+        let mut call = named("GET", "/live", Some(101));
+        call.flags = vec![Flag::Upgrade];
+        metrics.recorder().call(&call);
+        let text = text(&metrics);
+        assert!(text.contains("route=\"/live\",status_class=\"1xx\"} 1\n"));
+        let count = text
+            .lines()
+            .find(|line| line.starts_with("http_server_request_duration_seconds_count"));
+        assert!(count.is_some_and(|line| line.ends_with(" 0")), "{count:?}");
     }
 
     #[test]
