@@ -103,7 +103,7 @@ Examples:
     /// List the alerts that are open
     #[command(after_help = "Examples:
   observer alerts                                      of the agent that runs as a service
-  observer alerts /tmp/state --json | jq .message      of one with another state folder")]
+  observer alerts --state-dir /tmp/state --json | jq .message    of one with another state folder")]
     Alerts(AlertsArgs),
     /// Verify the audit log, and prove what is in it
     #[command(after_help = "Examples:
@@ -236,12 +236,15 @@ pub struct ReplayArgs {
 /// Arguments of `alerts`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AlertsArgs {
-    /// State folder of the agent [default: /var/lib/observer]
-    #[arg(value_name = "DIR")]
-    pub dir: Option<PathBuf>,
     /// JSON, one object a line
     #[arg(long)]
     pub json: bool,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the agent's state [default: /var/lib/observer]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Arguments of `inventory`.

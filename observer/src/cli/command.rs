@@ -158,8 +158,12 @@ pub fn parse_from(
         CommandArgs::Query(args) => Command::Query(args),
         CommandArgs::Report(args) => Command::Report(args),
         CommandArgs::Review(args) => Command::Review(args.command),
-        CommandArgs::Alerts(AlertsArgs { dir, json }) => Command::Alerts {
-            dir: dir.unwrap_or_else(|| Settings::default().state_dir),
+        CommandArgs::Alerts(AlertsArgs {
+            json,
+            config,
+            state_dir,
+        }) => Command::Alerts {
+            dir: stored(config.as_deref(), state_dir)?.state_dir,
             json,
         },
         CommandArgs::Inventory(InventoryArgs {
