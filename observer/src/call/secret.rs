@@ -183,7 +183,18 @@ pub(super) fn is_secret(text: &str) -> bool {
         && (is_token(text)
             || vendor(text).is_some()
             || (text.len() >= LEAST_RANDOM || text.len() >= LEAST_MIXED && mixed())
-                && is_random(text))
+                && is_random(text)
+                && !is_file_name(text))
+}
+
+/// Ends as the name of a file does: builds and stores put the hash of a file in its name.
+fn is_file_name(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(name, extension)| {
+        !name.is_empty()
+            && matches!(extension.len(), 2..=5)
+            && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && extension.starts_with(|first: char| first.is_ascii_alphabetic())
+    })
 }
 
 /// A part of a path, or a word of a message, with secrets replaced. `announced`: it stands after a
@@ -369,6 +380,7 @@ mod tests {
         }
         for other in [
             "orders",
+            "windows6.0-kb955430-x86_9c8a57958486102e94e591384dc69dd7e8d21c03.exe",
             "getUserAccountInformationByExternalIdentifier",
             "how-to-write-2-slugs-that-are-very-long-indeed-2024",
             "dfaf09f1-19e1-3d87-0c44-177afe013a82",
