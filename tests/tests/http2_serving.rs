@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use observer_tests::agent::Launch;
 use observer_tests::agreement::Pair;
 use observer_tests::h2load::h2load;
 use observer_tests::running::{Running, run_ok};
@@ -73,7 +74,12 @@ fn served_by_nginx(tls: bool) -> Result<()> {
         return Ok(());
     };
     let nginx = Nginx::start(2)?;
-    let agent = Agent::start()?;
+    // Room for all of the 24 MB that come in one burst: the test is of what is read, not of how
+    // soon. A full ring has a test of its own.
+    let agent = Agent::launch(Launch {
+        settings: Some("[capture]\nring_bytes = \"64MiB\"\n".to_owned()),
+        ..Launch::default()
+    })?;
     let (port, scheme, version) = if tls {
         (nginx.h2, "https", "--http2")
     } else {
