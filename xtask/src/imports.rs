@@ -28,7 +28,7 @@ const ORDER: [&[&str]; 18] = [
     &["protocol"],
     &["call"],
     &["catalog"],
-    &["usage", "detect"],
+    &["usage", "detect", "record"],
     &["pipeline"],
     &["kernel"],
     &["capture", "replay"],

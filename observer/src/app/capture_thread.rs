@@ -1,5 +1,6 @@
 //! Reads the ring and runs the pipeline, all on one thread.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::kernel::{
     CaptureFilters, Controls, LedgerReader, Parts, clock_offset_ns, monotonic_ns, run_promptly,
 };
 use crate::pipeline::{Output, Pipeline, PipelineSettings};
+use crate::record::Secrets;
 use crate::stream::{ConnId, Input, Position};
 use crate::telemetry::Metrics;
 
@@ -39,6 +41,8 @@ pub(super) struct CaptureThread {
     pub(super) body_peek: u32,
     pub(super) fingerprints: Fingerprints,
     pub(super) shown_query_values: Arc<[Box<str>]>,
+    /// Where a recording goes, if there is one.
+    pub(super) record: Option<(Secrets, Lines)>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -57,6 +61,8 @@ pub(super) struct Captured {
     pub(super) calls: u64,
     /// Lines that nobody read fast enough.
     pub(super) lines_dropped: u64,
+    /// Lines of the recording that could not be written.
+    pub(super) recorded_lost: u64,
     /// The books at the end.
     pub(super) ledger: Vec<crate::kernel::SourceLedger>,
 }
@@ -74,6 +80,7 @@ impl CaptureThread {
             body_peek,
             fingerprints,
             shown_query_values,
+            record,
             stop,
             failed,
         } = self;
@@ -95,7 +102,12 @@ impl CaptureThread {
             controls,
             filters,
             left_out: 0,
+            unrecorded: Vec::new(),
         };
+        let mut record = record.map(|(secrets, lines)| {
+            pipeline.record(secrets);
+            lines
+        });
         pipeline.set_fingerprints(fingerprints);
         pipeline.show_query_values(shown_query_values);
         let mut translator = Translator::new(libraries);
@@ -144,6 +156,17 @@ impl CaptureThread {
             }
             // The queue takes lines without failing; a reader that is gone shows as `broken`.
             let _ = back.flush();
+            if let Some(record) = &mut record {
+                gate.forget_recorded(&mut pipeline);
+                for line in pipeline
+                    .take_recorded()
+                    .split_inclusive(|byte| *byte == b'\n')
+                {
+                    // As above.
+                    let _ = record.write_all(line);
+                }
+                let _ = record.flush();
+            }
             if now - published >= PUBLISH_NS || last_round {
                 published = now;
                 pipeline.set_clock_offset(clock_offset_ns());
@@ -161,6 +184,7 @@ impl CaptureThread {
             summary,
             calls,
             lines_dropped: lines.dropped(),
+            recorded_lost: record.map_or(0, |lines| lines.dropped()),
             ledger,
         }
     }
@@ -172,6 +196,16 @@ struct Gate {
     filters: CaptureFilters,
     /// Calls that a filter left out late.
     left_out: u64,
+    /// Connections that are not to be recorded.
+    unrecorded: Vec<ConnId>,
+}
+
+impl Gate {
+    fn forget_recorded(&mut self, pipeline: &mut Pipeline) {
+        for conn in self.unrecorded.drain(..) {
+            pipeline.forget_recorded(conn);
+        }
+    }
 }
 
 /// The numbers of TLS objects have their top bit set, socket cookies never.
@@ -191,6 +225,7 @@ fn feed(input: Input<'_>, pipeline: &mut Pipeline, back: &mut BackHalf<LinesOut>
         }
     }
     pipeline.push(input, &mut |output| take(output, back, gate));
+    gate.forget_recorded(pipeline);
 }
 
 fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
@@ -198,6 +233,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
     match output {
         Output::Call(call) if gate.filters.leaves_out(&call) => {
             gate.left_out += 1;
+            gate.unrecorded.push(call.conn);
             let ConnId(id) = call.conn;
             if is_plaintext(id) {
                 controls.stop_plaintext(id);
@@ -227,7 +263,10 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
                 controls.stop(id);
             }
         }
-        Output::Duplicate { conn: ConnId(id) } => controls.duplicate(id),
+        Output::Duplicate { conn } => {
+            controls.duplicate(conn.0);
+            gate.unrecorded.push(conn);
+        }
     }
 }
 

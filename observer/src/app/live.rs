@@ -13,7 +13,7 @@ use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
-use super::{audit, complain, host_key, inventory, output};
+use super::{audit, complain, host_key, inventory, output, recording};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
@@ -75,6 +75,10 @@ pub(super) fn run(settings: &Settings) -> Exit {
             complain(&error.to_string());
             Exit::Failed
         }
+        Err(StartError::Recording(error)) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
     }
 }
 
@@ -91,6 +95,8 @@ enum StartError {
     Alerts(io::Error),
     #[error(transparent)]
     Audit(#[from] crate::audit::StartError),
+    #[error(transparent)]
+    Recording(#[from] recording::RecordingError),
 }
 
 /// The agent at work.
@@ -99,6 +105,8 @@ struct Agent {
     metrics: Metrics,
     health: Health,
     output: output::Output,
+    /// Writes a recording, if there is one.
+    recording: Option<output::Output>,
     capture: JoinHandle<Captured>,
     /// Writes the audit log, if there is one.
     audit: Option<AuditThread>,
@@ -142,6 +150,8 @@ impl Agent {
             <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let numbers = Libraries::default();
         let (lines, output) = output::start()?;
+        let record = settings.record.as_ref().map(recording::start).transpose()?;
+        let (record, recording) = record.unzip();
         let (sink, audit) = audit::start(settings)?.unzip();
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
@@ -164,6 +174,7 @@ impl Agent {
                 &settings.state_dir,
                 settings.identity.key_rotation,
             ),
+            record,
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };
@@ -197,6 +208,7 @@ impl Agent {
             metrics,
             health,
             output,
+            recording,
             capture,
             audit,
             alerts,
@@ -214,6 +226,7 @@ impl Agent {
             metrics,
             health,
             output,
+            recording,
             capture,
             audit,
             alerts,
@@ -239,6 +252,9 @@ impl Agent {
         stop.store(true, Ordering::Release);
         let captured = capture.join();
         output.finish();
+        if let Some(recording) = recording {
+            recording.finish();
+        }
         if let Some(audit) = audit {
             audit.finish();
         }
@@ -280,6 +296,12 @@ fn report_losses(captured: &Captured) {
     if lost > 0 {
         complain(&format!(
             "{lost} segments or library calls were lost (see observer_capture_lost_total); a larger `ring_bytes` helps"
+        ));
+    }
+    if captured.recorded_lost > 0 {
+        complain(&format!(
+            "{} lines of the recording could not be written: it lacks them",
+            captured.recorded_lost
         ));
     }
     if captured.lines_dropped > 0 {

@@ -15,6 +15,7 @@ mod library_thread;
 mod live;
 mod output;
 mod query;
+mod recording;
 mod recordings;
 mod review;
 mod routes;

@@ -174,7 +174,7 @@ impl Calls {
                 }
                 self.tell(conn, open, done, out);
             }
-            Message::Skip { .. } | Message::Verdict(_) => {}
+            Message::Skip { .. } | Message::Passed(_) | Message::Verdict(_) => {}
         }
     }
 

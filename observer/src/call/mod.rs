@@ -33,6 +33,7 @@ mod local_pairs;
 mod open_calls;
 mod operation;
 mod peeking;
+mod public;
 mod recorded;
 mod secret;
 mod signs;
@@ -47,6 +48,7 @@ pub use counts::CallCounts;
 pub use identity::{Claims, Identity, IdentityKind};
 pub use open_calls::OpenCalls;
 pub use operation::OperationKind;
+pub use public::{public_target, public_value};
 pub use recorded::Recorded;
 pub use signs::Signs;
 

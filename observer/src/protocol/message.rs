@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::{Marks, Rpc, Verdict, WebSocketSide};
+use super::{Marks, Passed, Rpc, Verdict, WebSocketSide};
 use crate::stream::Direction;
 
 /// The head of a request.
@@ -126,6 +126,9 @@ pub enum Message<'a> {
         /// Place of the next byte that is needed, as in [`crate::stream::Chunk::at`].
         until: u64,
     },
+    /// Bytes of which no other message tells. Told only if that was asked for
+    /// ([`super::ProtocolShared::tell_passed`]).
+    Passed(Passed<'a>),
     /// What the connection speaks, each at most once.
     Verdict(Verdict),
 }

@@ -8,7 +8,7 @@ use super::frame::{
 use super::half::{Block, DataRun, Half, MAX_BLOCK, MAX_CONTINUATIONS, MAX_CONTROL, State};
 use super::opening::starts_frame;
 use crate::protocol::http::ProtocolShared;
-use crate::protocol::{Marks, Message};
+use crate::protocol::{BodyForm, Marks, Message, Passed};
 use crate::stream::{Direction, add};
 
 /// What a client sends before its first frame (RFC 9113 §3.4).
@@ -74,7 +74,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 self.half.state = State::Data(run);
                 self.end_of_data(run);
                 if content + padding < len {
-                    self.boundary_lost();
+                    self.boundary_lost(len - content - padding);
                 }
             }
             State::Pass(left) => {
@@ -82,12 +82,12 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 // Not above `left`.
                 self.pass(left - inside as u32);
                 if inside < len {
-                    self.boundary_lost();
+                    self.boundary_lost(len - inside);
                 }
             }
             State::Search => add(&mut self.shared.counts.searched_bytes, len),
             State::Data(_) | State::Preface(_) | State::Head | State::Payload(_) => {
-                self.boundary_lost();
+                self.boundary_lost(len);
             }
         }
     }
@@ -111,7 +111,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let rest = PREFACE.get(seen..).unwrap_or_default();
         let len = rest.len().min(bytes.len());
         if bytes.get(..len) != rest.get(..len) {
-            self.boundary_lost();
+            self.boundary_lost(bytes.len() as u64);
             return bytes.len();
         }
         self.half.state = if len == rest.len() {
@@ -145,7 +145,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     /// A frame begins.
     fn begin(&mut self, head: FrameHead) {
         if !self.half.exact && !head.is_plausible() {
-            self.boundary_lost();
+            self.boundary_lost(HEAD_LEN as u64);
             return;
         }
         self.shared.counts.frames += 1;
@@ -454,13 +454,20 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         };
         add(body, len);
         marks.add(mark);
+        let id = stream.id;
+        let outline = match (bytes, stream.messages.as_deref()) {
+            (Some(bytes), Some([of_request, of_response])) if self.shared.tell_passed => {
+                let messages = if request { of_request } else { of_response };
+                Some(messages.outline(bytes))
+            }
+            _ => None,
+        };
         match bytes {
             Some(bytes) => {
                 let wanted = bytes.len().min(*peek as usize);
                 if let Some(bytes @ [_, ..]) = bytes.get(..wanted) {
                     // Not above what is wanted.
                     *peek -= wanted as u32;
-                    let id = stream.id;
                     (self.out)(Message::Content { id, request, bytes });
                 }
             }
@@ -472,6 +479,22 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 Some(bytes) => messages.push(bytes),
                 None => messages.pass(len),
             }
+        }
+        self.passed(Some(id), outline.as_deref(), len, mark.has(Marks::GAP));
+    }
+
+    /// Tells of bytes of which nothing else is told: of the body of a request or its answer, or
+    /// of no frame.
+    fn passed(&mut self, id: Option<u64>, bytes: Option<&[u8]>, len: u64, lost: bool) {
+        if self.shared.tell_passed {
+            (self.out)(Message::Passed(Passed {
+                direction: self.direction,
+                id,
+                form: id.map(|_| BodyForm::Frame),
+                len,
+                lost,
+                outline: bytes,
+            }));
         }
     }
 
@@ -499,7 +522,8 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     }
 
     /// Where the next frame starts is not known, nor what the frames that were missed did.
-    fn boundary_lost(&mut self) {
+    fn boundary_lost(&mut self, len: u64) {
+        self.passed(None, None, len, true);
         self.shared.counts.boundaries_lost += 1;
         self.half.drop_incomplete();
         self.half.decoder.forget();
