@@ -143,6 +143,23 @@ fn traffic() -> String {
             .concat(),
         ),
     ];
+    let extended = b"\x02\x07CONNECT\x00\x09:protocol\x09websocket\x87\x04\x05/live\x41\x01h\x00\x15sec-websocket-version\x0213";
+    let over_http2 = [
+        chunk(
+            'c',
+            &[
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+                frame(1, 4, 1, extended),
+            ]
+            .concat(),
+        ),
+        chunk('s', &frame(1, 4, 1, b"\x88")),
+        chunk(
+            'c',
+            &frame(0, 0, 1, b"\x81\x86\0\0\0\0s3cr3t\x89\x80\0\0\0\0"),
+        ),
+        chunk('s', &frame(0, 1, 1, b"\x81\x06s3cr3t\x88\x02\x03\xe8")),
+    ];
     let upgraded = [
         chunk('c', b"GET /h2c HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n"),
         chunk('s', b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
@@ -159,6 +176,7 @@ fn traffic() -> String {
         line("http1", "", &http1),
         line("websocket", "\"role\":\"client\",", &websocket),
         line("grpc", "\"tls\":\"openssl 3\",", &grpc),
+        line("over-http2", "", &over_http2),
         line("upgraded", "", &upgraded),
         line("joined", "\"joined\":true,", &joined),
         line("simple", "", &simple),
@@ -172,7 +190,7 @@ fn a_redacted_recording_makes_the_same_calls_and_holds_no_secret() {
     let (calls, recorded) = run(text.as_bytes(), Some(Secrets::Redacted));
     let (again, _) = run(&recorded, None);
     assert_eq!(all_told(&again, false), all_told(&calls, false));
-    assert_eq!(calls.len(), 11);
+    assert_eq!(calls.len(), 12);
     for line in String::from_utf8(recorded).expect("text").lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
         for chunk in line["chunks"].as_array().expect("chunks") {

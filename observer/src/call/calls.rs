@@ -6,13 +6,14 @@ use super::body::Hint;
 use super::caller::{Caller, Callers, Fingerprints};
 use super::challenge::challenges;
 use super::grpc;
+use super::known_signs::KnownSigns;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Bodies, Duplicate, OpenCall};
 use super::secret;
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
-    WebSocketCall, answer, request_signs,
+    WebSocketCall, answer,
 };
 use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead, Rpc};
 use crate::stream::{Conn, Direction};
@@ -41,6 +42,7 @@ pub struct Calls {
     unplaced: usize,
     local_pairs: LocalPairs,
     callers: Callers,
+    signs: KnownSigns,
     /// Keys of queries whose values are told.
     shown_query_values: Arc<[Box<str>]>,
 }
@@ -56,6 +58,7 @@ impl Calls {
             unplaced: 0,
             local_pairs: LocalPairs::default(),
             callers: Callers::new(Fingerprints::of_this_run()),
+            signs: KnownSigns::new(),
             shown_query_values: Arc::default(),
         }
     }
@@ -227,7 +230,9 @@ impl Calls {
                 .find(|field| field.name.eq_ignore_ascii_case(name));
             found.map(|field| field.value)
         };
-        let signs = request_signs(method, target, field("user-agent"), field("referer"));
+        let signs = self
+            .signs
+            .of(method, target, field("user-agent"), field("referer"));
         let target = Target::of(method, target);
         let Caller {
             host,
@@ -320,7 +325,7 @@ impl Calls {
         let new = OpenCall {
             id,
             start_ns: time_ns,
-            call,
+            call: Box::new(call),
             request: marks,
             response: Marks::NONE,
             bodies: Bodies {
@@ -497,6 +502,6 @@ impl Calls {
         call.conn_label.clone_from(label);
         self.counts.calls += 1;
         self.counts.without_response += u64::from(call.status.is_none());
-        out(call);
+        out(*call);
     }
 }

@@ -29,6 +29,7 @@ mod challenge;
 mod counts;
 mod grpc;
 mod identity;
+mod known_signs;
 mod local_pairs;
 mod open_calls;
 mod operation;

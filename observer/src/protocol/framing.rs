@@ -103,7 +103,7 @@ impl Lengths {
 
 /// Digits only: signs and blanks are how lengths are smuggled, and so are numbers that some read
 /// as negative.
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

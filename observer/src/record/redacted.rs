@@ -13,6 +13,9 @@ use httparse::Header;
 /// needs more of them to tell how it went.
 const MAX_FRAMES: u64 = 65_536;
 
+/// Longest content of a DATA frame that is written, bytes.
+const MAX_DATA: u64 = 1 << 20;
+
 /// CONTINUATION frames that make a flood of any header block.
 const FLOOD: usize = 65;
 
@@ -172,9 +175,10 @@ impl Recording {
                 self.bytes(answers, time_ns, &end);
             }
             Message::Passed(ref passed) => self.passed(time_ns, passed),
-            Message::WebSocket { client, server, .. } => {
-                self.websocket(requests, time_ns, client);
-                self.websocket(answers, time_ns, server);
+            Message::WebSocket { id, client, server } => {
+                let stream = http2.then_some(id);
+                self.websocket(requests, time_ns, stream, client);
+                self.websocket(answers, time_ns, stream, server);
             }
             Message::Verdict(Verdict::Http2) => {
                 self.redacted.http2 = true;
@@ -239,6 +243,10 @@ impl Recording {
         if !target.is_empty() && (method != "CONNECT" || target.starts_with('/')) {
             block.field(":path", &target);
         }
+        let websocket = |field: &Header<'_>| field.name == "sec-websocket-version";
+        if method == "CONNECT" && fields.iter().any(websocket) {
+            block.field(":protocol", "websocket");
+        }
         block.fields(fields);
         self.bytes(direction, time_ns, &block.frames(id, marks));
     }
@@ -298,8 +306,15 @@ impl Recording {
         self.bytes(direction, time_ns, after);
     }
 
-    /// As many messages, frames and bytes as one end has sent; in what order is not told.
-    fn websocket(&mut self, direction: Direction, time_ns: u64, side: WebSocketSide) {
+    /// As many messages, frames and bytes as one end has sent; in what order is not told. Over
+    /// HTTP/2 on the `stream` of a request.
+    fn websocket(
+        &mut self,
+        direction: Direction,
+        time_ns: u64,
+        stream: Option<u64>,
+        side: WebSocketSide,
+    ) {
         let WebSocketSide {
             frames,
             messages,
@@ -307,6 +322,14 @@ impl Recording {
             close_code,
             lost,
         } = side;
+        let mut push = |head: &[u8], left_out: u64| {
+            if let Some(id) = stream {
+                let len = (head.len() as u64).saturating_add(left_out);
+                self.bytes(direction, time_ns, &frame_head(DATA, 0, id, len));
+            }
+            self.bytes(direction, time_ns, head);
+            self.left_out(direction, time_ns, left_out);
+        };
         let end = close_code.map(|code| {
             let [high, low] = code.to_be_bytes();
             [0x88, 2, high, low]
@@ -315,19 +338,19 @@ impl Recording {
             .saturating_sub(messages)
             .saturating_sub(u64::from(end.is_some()));
         let all = parts.saturating_add(messages);
-        let first_len = bytes.saturating_sub(if end.is_some() { 2 } else { 0 });
+        let mut left = bytes.saturating_sub(if end.is_some() { 2 } else { 0 });
         for at in 0..all.min(MAX_FRAMES) {
             let first = if at < parts { 0x00 } else { 0x82 };
-            if at == 0 && first_len > 0 {
-                let length = first_len.to_be_bytes();
-                self.bytes(direction, time_ns, &[&[first, 127][..], &length].concat());
-                self.left_out(direction, time_ns, first_len);
-            } else {
-                self.bytes(direction, time_ns, &[first, 0]);
+            let length = left.to_be_bytes();
+            push(&[&[first, 127][..], &length].concat(), left.min(MAX_DATA));
+            while left > MAX_DATA {
+                left -= MAX_DATA;
+                push(&[], left.min(MAX_DATA));
             }
+            left = 0;
         }
         if let Some(end) = end {
-            self.bytes(direction, time_ns, &end);
+            push(&end, 0);
         }
         if lost || all > MAX_FRAMES {
             self.gap(direction, time_ns, 1);

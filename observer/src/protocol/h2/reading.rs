@@ -5,10 +5,10 @@ use super::frame::{
     Continuation, Frame, FrameError, FrameHead, FrameKind, GoAway, HEAD_LEN, Headers, PushPromise,
     RstStream, Settings,
 };
-use super::half::{Block, DataRun, Half, MAX_BLOCK, MAX_CONTINUATIONS, MAX_CONTROL, State};
-use super::opening::starts_frame;
+use super::half::{Block, Half, MAX_BLOCK, MAX_CONTINUATIONS, MAX_CONTROL, State};
+use super::opening::find_frame;
 use crate::protocol::http::ProtocolShared;
-use crate::protocol::{BodyForm, Marks, Message, Passed};
+use crate::protocol::{Marks, Message};
 use crate::stream::{Direction, add};
 
 /// What a client sends before its first frame (RFC 9113 §3.4).
@@ -34,10 +34,18 @@ pub(super) struct Reader<'a, F> {
 impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     pub(super) fn data(&mut self, mut bytes: &[u8]) {
         if self.half.state == State::Search {
-            if self.half.ended || !starts_frame(bytes) {
-                add(&mut self.shared.counts.searched_bytes, bytes.len() as u64);
+            let streams = &mut self.both.streams;
+            let found = match self.half.ended {
+                true => None,
+                false => find_frame(bytes, |stream| streams.get(stream).is_some()),
+            };
+            let passed = found.unwrap_or(bytes.len());
+            add(&mut self.shared.counts.searched_bytes, passed as u64);
+            self.passed(None, None, passed as u64, true);
+            if found.is_none() {
                 return;
             }
+            bytes = bytes.get(passed..).unwrap_or_default();
             self.half.state = State::Head;
         }
         while !bytes.is_empty() {
@@ -192,7 +200,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
     }
 
-    fn pass(&mut self, left: u32) {
+    pub(super) fn pass(&mut self, left: u32) {
         self.half.state = if left == 0 {
             State::Head
         } else {
@@ -376,148 +384,6 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         {
             stream.request_marks.add(Marks::RESET);
             stream.give_up(Some(self.time_ns), self.out);
-        }
-    }
-
-    fn begin_data(&mut self, head: FrameHead) {
-        if head.stream == 0 {
-            self.shared.counts.invalid_frames += 1;
-            self.pass(head.length);
-            return;
-        }
-        let padded = head.has(FrameHead::PADDED);
-        let run = DataRun {
-            stream: head.stream,
-            end_stream: head.has(FrameHead::END_STREAM),
-            padded,
-            content: head.length,
-            padding: 0,
-        };
-        self.half.state = State::Data(run);
-        if head.length == 0 {
-            self.end_of_data(DataRun {
-                padded: false,
-                ..run
-            });
-        }
-    }
-
-    fn body(&mut self, mut run: DataRun, bytes: &[u8]) -> usize {
-        if run.padded {
-            let padding = u32::from(bytes.first().copied().unwrap_or_default());
-            run.padded = false;
-            let rest = run.content.saturating_sub(1);
-            if padding > rest {
-                self.shared.counts.invalid_frames += 1;
-                self.pass(rest);
-                return 1;
-            }
-            run.content = rest - padding;
-            run.padding = padding;
-            self.half.state = State::Data(run);
-            self.end_of_data(run);
-            return 1;
-        }
-        let content = bytes.len().min(run.content as usize);
-        if content > 0 {
-            let part = bytes.get(..content);
-            self.content(run.stream, content as u64, part, Marks::NONE);
-        }
-        let padding = (bytes.len() - content).min(run.padding as usize);
-        // Not above what they are taken from.
-        run.content -= content as u32;
-        run.padding -= padding as u32;
-        self.half.state = State::Data(run);
-        self.end_of_data(run);
-        content + padding
-    }
-
-    /// Content of a body, or so many bytes of it that are missing.
-    fn content(&mut self, stream: u32, len: u64, bytes: Option<&[u8]>, mark: Marks) {
-        let request = self.both.requests == Some(self.direction);
-        let Some(stream) = self.both.streams.get(stream) else {
-            return;
-        };
-        let [peek_request, peek_response] = &mut stream.peek;
-        let (body, marks, peek) = if request {
-            (
-                &mut stream.request_body,
-                &mut stream.request_marks,
-                peek_request,
-            )
-        } else {
-            (
-                &mut stream.response_body,
-                &mut stream.response_marks,
-                peek_response,
-            )
-        };
-        add(body, len);
-        marks.add(mark);
-        let id = stream.id;
-        let outline = match (bytes, stream.messages.as_deref()) {
-            (Some(bytes), Some([of_request, of_response])) if self.shared.tell_passed => {
-                let messages = if request { of_request } else { of_response };
-                Some(messages.outline(bytes))
-            }
-            _ => None,
-        };
-        match bytes {
-            Some(bytes) => {
-                let wanted = bytes.len().min(*peek as usize);
-                if let Some(bytes @ [_, ..]) = bytes.get(..wanted) {
-                    // Not above what is wanted.
-                    *peek -= wanted as u32;
-                    (self.out)(Message::Content { id, request, bytes });
-                }
-            }
-            None => *peek = 0,
-        }
-        if let Some([of_request, of_response]) = stream.messages.as_deref_mut() {
-            let messages = if request { of_request } else { of_response };
-            match bytes {
-                Some(bytes) => messages.push(bytes),
-                None => messages.pass(len),
-            }
-        }
-        self.passed(Some(id), outline.as_deref(), len, mark.has(Marks::GAP));
-    }
-
-    /// Tells of bytes of which nothing else is told: of the body of a request or its answer, or
-    /// of no frame.
-    fn passed(&mut self, id: Option<u64>, bytes: Option<&[u8]>, len: u64, lost: bool) {
-        if self.shared.tell_passed {
-            (self.out)(Message::Passed(Passed {
-                direction: self.direction,
-                id,
-                form: id.map(|_| BodyForm::Frame),
-                len,
-                lost,
-                outline: bytes,
-            }));
-        }
-    }
-
-    /// More of the body at hand is to be told.
-    pub(super) fn peeked(&mut self) -> bool {
-        let State::Data(run) = self.half.state else {
-            return false;
-        };
-        let request = self.both.requests == Some(self.direction);
-        let stream = self.both.streams.get(run.stream);
-        stream.is_some_and(|stream| {
-            let [of_request, of_response] = stream.peek;
-            request && of_request > 0 || !request && of_response > 0
-        })
-    }
-
-    fn end_of_data(&mut self, run: DataRun) {
-        if run.content > 0 || run.padding > 0 || run.padded {
-            return;
-        }
-        self.half.state = State::Head;
-        if run.end_stream {
-            self.end_stream(run.stream);
         }
     }
 
