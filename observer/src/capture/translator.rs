@@ -189,8 +189,15 @@ impl Translator {
                 } else if flags.embryo() {
                     self.embryos.hold(&segment);
                 } else {
-                    self.fast_opened.release(&segment, out);
-                    self.embryos.release(&segment, out);
+                    let opened = self.fast_opened.release(&segment, out)
+                        | self.embryos.release(&segment, out);
+                    // Where the functions that move bytes know a socket by its cookie, its first
+                    // own packet made one: who sends that packet is told after it.
+                    if opened && self.owners.get(&cookie).is_none() {
+                        out(Input::OwnerFollows {
+                            conn: ConnId(cookie),
+                        });
+                    }
                     out(Input::Segment(segment));
                 }
             }
