@@ -1,8 +1,10 @@
 //! What happens to a call once it is rebuilt: named, judged, counted, shown.
 
 use std::io::Write;
+use std::sync::mpsc::Receiver;
 
 use super::inventory::InventorySink;
+use super::rules::RuleNews;
 use crate::alert::AlertSink;
 use crate::audit::AuditSink;
 use crate::call::ApiCall;
@@ -10,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
 use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
+use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
 
@@ -28,6 +31,10 @@ pub(super) struct BackHalf<W> {
     judge: Judge,
     detector: Detector,
     proofs: Proofs,
+    rules: UserRules,
+    /// Rules that changed while this runs.
+    rule_news: Option<Receiver<RuleNews>>,
+    rules_refused: u64,
     usage: Usage,
     recorder: Recorder,
     exporter: Exporter<W>,
@@ -45,6 +52,9 @@ impl<W: Write> BackHalf<W> {
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
+            rules: UserRules::default(),
+            rule_news: None,
+            rules_refused: 0,
             usage: Usage::default(),
             recorder: metrics.recorder(),
             exporter: match settings.format {
@@ -65,6 +75,12 @@ impl<W: Write> BackHalf<W> {
         self.audit = sink;
     }
 
+    /// Rules of the user's, and where those come from that replace them.
+    pub(super) fn set_rules(&mut self, rules: RuleSet, news: Option<Receiver<RuleNews>>) {
+        self.rules = UserRules::new(rules);
+        self.rule_news = news;
+    }
+
     /// Findings become alerts.
     pub(super) fn set_alerts(&mut self, sink: AlertSink) {
         self.alerts = Some(sink);
@@ -82,6 +98,9 @@ impl<W: Write> BackHalf<W> {
             judge,
             detector,
             proofs,
+            rules,
+            rule_news: _,
+            rules_refused: _,
             usage,
             recorder,
             exporter,
@@ -103,6 +122,7 @@ impl<W: Write> BackHalf<W> {
         usage.record(&call);
         recorder.call(&call);
         detector.push(&call, &mut |finding| findings.push(finding));
+        rules.push(&call, &mut |finding| findings.push(finding));
         match exporter {
             Exporter::Table(table) => table.call(&call)?,
             Exporter::Jsonl(jsonl) => jsonl.call(&call)?,
@@ -149,6 +169,22 @@ impl<W: Write> BackHalf<W> {
             inventory.flush(|| catalog.take_renames());
             metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
         }
+        for news in self.rule_news.iter().flat_map(Receiver::try_iter) {
+            match news {
+                RuleNews::Changed(set) => self.rules.set(set),
+                RuleNews::Refused => self.rules_refused += 1,
+            }
+        }
+        let rules = self.rules.counts();
+        metrics.set_pipeline("rules", &rules.named());
+        metrics.set_pipeline("rules", &[("refused", self.rules_refused)]);
+        metrics.set_entries(
+            "rules",
+            &[
+                ("rules", rules.rules),
+                ("groups", self.rules.groups() as u64),
+            ],
+        );
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
         metrics.set_entries("detect", &self.detector.entries());

@@ -71,7 +71,7 @@ path that was never served.\n\nExamples:
   sudo observer openapi nginx > nginx.json
   sudo observer openapi orders --state-dir /srv/observer")]
     Openapi(OpenapiArgs),
-    /// Check a settings file and print the settings in force
+    /// Check a settings file and the rules it names, and print the settings in force
     #[command(after_help = "Examples:
   observer check-config /etc/observer.toml
   observer check-config                                the defaults")]
