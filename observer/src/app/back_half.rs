@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use super::inventory::InventorySink;
 use super::rules::RuleNews;
 use crate::alert::AlertSink;
-use crate::audit::AuditSink;
+use crate::audit::{AuditSink, OwnEvent};
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
@@ -15,6 +16,9 @@ use crate::export::{Jsonl, Style, Table};
 use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
+
+/// A host that loses traffic may do so for hours: the audit log has a record of it this often.
+const LOSS_ROUND: Duration = Duration::from_secs(10);
 
 /// Where lines go.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(super) struct BackHalf<W> {
     /// Rules that changed while this runs.
     rule_news: Option<Receiver<RuleNews>>,
     rules_refused: u64,
+    /// Loss of capture that the audit log tells of, and when it was told.
+    loss_told: (u64, Option<Instant>),
     usage: Usage,
     recorder: Recorder,
     exporter: Exporter<W>,
@@ -55,6 +61,7 @@ impl<W: Write> BackHalf<W> {
             rules: UserRules::default(),
             rule_news: None,
             rules_refused: 0,
+            loss_told: (0, None),
             usage: Usage::default(),
             recorder: metrics.recorder(),
             exporter: match settings.format {
@@ -77,6 +84,15 @@ impl<W: Write> BackHalf<W> {
 
     /// Rules of the user's, and where those come from that replace them.
     pub(super) fn set_rules(&mut self, rules: RuleSet, news: Option<Receiver<RuleNews>>) {
+        if let Some(audit) = &mut self.audit
+            && !rules.is_empty()
+        {
+            audit.own(OwnEvent::RulesChange {
+                before: String::new(),
+                now: rules.sha256(),
+                rules: rules.len() as u64,
+            });
+        }
         self.rules = UserRules::new(rules);
         self.rule_news = news;
     }
@@ -101,6 +117,7 @@ impl<W: Write> BackHalf<W> {
             rules,
             rule_news: _,
             rules_refused: _,
+            loss_told: _,
             usage,
             recorder,
             exporter,
@@ -171,8 +188,23 @@ impl<W: Write> BackHalf<W> {
         }
         for news in self.rule_news.iter().flat_map(Receiver::try_iter) {
             match news {
-                RuleNews::Changed(set) => self.rules.set(set),
-                RuleNews::Refused => self.rules_refused += 1,
+                RuleNews::Changed(set) => {
+                    let event = OwnEvent::RulesChange {
+                        before: self.rules.set_in_force().sha256(),
+                        now: set.sha256(),
+                        rules: set.len() as u64,
+                    };
+                    self.rules.set(set);
+                    if let Some(audit) = &mut self.audit {
+                        audit.own(event);
+                    }
+                }
+                RuleNews::Refused(error) => {
+                    self.rules_refused += 1;
+                    if let Some(audit) = &mut self.audit {
+                        audit.own(OwnEvent::RulesRefused { error });
+                    }
+                }
             }
         }
         let rules = self.rules.counts();
@@ -202,6 +234,19 @@ impl<W: Write> BackHalf<W> {
                 ("places", self.catalog.places() as u64),
             ],
         );
+    }
+
+    /// Takes note of how much was not captured so far; the audit log says it where it is missing,
+    /// at most once in [`LOSS_ROUND`].
+    pub(super) fn capture_lost(&mut self, events: u64) {
+        let (told, at) = &mut self.loss_told;
+        let Some(audit) = &mut self.audit else { return };
+        if events > *told && at.is_none_or(|at| at.elapsed() >= LOSS_ROUND) {
+            audit.own(OwnEvent::CaptureLoss {
+                events: events - *told,
+            });
+            (*told, *at) = (events, Some(Instant::now()));
+        }
     }
 
     /// Calls so far.

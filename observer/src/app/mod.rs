@@ -20,6 +20,7 @@ mod review;
 mod routes;
 mod rules;
 mod running_agent;
+mod silences;
 
 use std::io::{self, Write as _};
 
@@ -36,7 +37,7 @@ pub fn run(command: Command) -> Exit {
         Command::Report(args) => review::report(&args),
         Command::Review(command) => review::run(&command),
         Command::Query(args) => query::query(&args),
-        Command::Alerts { dir, json } => alerts::run(&dir, json),
+        Command::Alerts { dir, json, command } => alerts::run(&dir, json, command.as_ref()),
         Command::Inventory(command) => inventory::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => check_config(&settings),

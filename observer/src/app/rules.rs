@@ -16,7 +16,7 @@ pub(super) enum RuleNews {
     /// These are in force from now on.
     Changed(RuleSet),
     /// What is in the folder now is wrong: those before stay in force.
-    Refused,
+    Refused(String),
 }
 
 /// Watches the folder.
@@ -87,7 +87,7 @@ impl RuleWatch {
             }
             Err(error) => {
                 tracing::error!(%error, "the rules were read again and are wrong: those before stay in force");
-                RuleNews::Refused
+                RuleNews::Refused(error.to_string())
             }
         };
         // Nobody listens any more while the agent ends.
@@ -128,7 +128,7 @@ mod tests {
         fs::write(&file, "title: nothing else\n").unwrap();
         watch.look();
         watch.look();
-        assert!(matches!(news.try_recv(), Ok(RuleNews::Refused)));
+        assert!(matches!(news.try_recv(), Ok(RuleNews::Refused(_))));
         watch.look();
         assert!(news.try_recv().is_err(), "the same fault is told once");
 

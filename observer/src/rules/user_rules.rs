@@ -106,6 +106,11 @@ impl UserRules {
         self.held = vec![false; self.set.correlations.len()];
     }
 
+    /// The rules in force.
+    pub fn set_in_force(&self) -> &RuleSet {
+        &self.set
+    }
+
     /// Takes one call into account, whose outcome is known.
     pub fn push(&mut self, call: &ApiCall, out: &mut impl FnMut(Finding)) {
         let Self {
