@@ -154,7 +154,8 @@ impl CaptureThread {
             if now - published >= PUBLISH_NS || last_round {
                 published = now;
                 pipeline.set_clock_offset(clock_offset_ns());
-                publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
+                let lost = publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
+                back.capture_lost(lost);
                 back.publish(&metrics);
             }
             if last_round {
@@ -238,6 +239,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
     }
 }
 
+/// Tells the metrics; returns how many segments and library calls were lost so far.
 fn publish(
     metrics: &Metrics,
     ledger: &LedgerReader,
@@ -245,9 +247,14 @@ fn publish(
     translator: &Translator,
     pipeline: &Pipeline,
     malformed: u64,
-) {
+) -> u64 {
+    let mut lost = 0;
     match ledger.read() {
-        Ok(books) => metrics.set_ledger(&books),
+        Ok(books) => {
+            metrics.set_ledger(&books);
+            let all = books.iter().flat_map(|source| &source.lost);
+            lost = all.map(|(_, count)| count.calls).sum();
+        }
         Err(error) => tracing::warn!(%error, "the ledger cannot be read"),
     }
     let counts = translator.counts();
@@ -280,4 +287,5 @@ fn publish(
     for (stage, name, _, value) in pipeline.counts().rows() {
         metrics.set_pipeline(stage, &[(name, value)]);
     }
+    lost
 }

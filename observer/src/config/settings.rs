@@ -103,6 +103,8 @@ pub struct Settings {
     pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
+    /// Folder of rules that people wrote.
+    pub rules: Option<PathBuf>,
     /// Who is told of findings.
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
@@ -125,6 +127,7 @@ impl Default for Settings {
             capture: Capture::default(),
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
+            rules: None,
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
             openapi_documents: None,
