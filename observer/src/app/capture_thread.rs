@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
-use crate::call::Fingerprints;
+use crate::call::{Fingerprints, TrustedProxies};
 use crate::capture::{Libraries, Translator};
 use crate::discover::Processes;
 use crate::kernel::{
@@ -38,6 +38,7 @@ pub(super) struct CaptureThread {
     pub(super) filters: CaptureFilters,
     pub(super) body_peek: u32,
     pub(super) fingerprints: Fingerprints,
+    pub(super) proxies: Arc<TrustedProxies>,
     pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
@@ -74,6 +75,7 @@ impl CaptureThread {
             body_peek,
             fingerprints,
             shown_query_values,
+            proxies,
             stop,
             failed,
         } = self;
@@ -98,6 +100,7 @@ impl CaptureThread {
         };
         pipeline.set_fingerprints(fingerprints);
         pipeline.show_query_values(shown_query_values);
+        pipeline.trust(proxies);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;

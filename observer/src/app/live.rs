@@ -159,6 +159,7 @@ impl Agent {
             both_sides: settings.capture.both_sides,
             filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
+            proxies: Arc::new(settings.proxies.clone()),
             shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
