@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
-use crate::call::Fingerprints;
+use crate::call::{Fingerprints, TrustedProxies};
 use crate::capture::{Libraries, Listing, Translator};
 use crate::discover::Processes;
 use crate::kernel::{
@@ -41,6 +41,7 @@ pub(super) struct CaptureThread {
     pub(super) fingerprints: Fingerprints,
     /// Who has the connections that are open.
     pub(super) listings: Receiver<Listing>,
+    pub(super) proxies: Arc<TrustedProxies>,
     pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
@@ -78,6 +79,7 @@ impl CaptureThread {
             fingerprints,
             listings,
             shown_query_values,
+            proxies,
             stop,
             failed,
         } = self;
@@ -102,6 +104,7 @@ impl CaptureThread {
         };
         pipeline.set_fingerprints(fingerprints);
         pipeline.show_query_values(shown_query_values);
+        pipeline.trust(proxies);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;

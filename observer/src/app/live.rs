@@ -172,6 +172,7 @@ impl Agent {
             filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
             listings: open_sockets::start(!kernel.tells_processes(), Arc::clone(&stop))?,
+            proxies: Arc::new(settings.proxies.clone()),
             shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
