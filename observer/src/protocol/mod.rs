@@ -21,6 +21,7 @@
     )
 )]
 
+mod before;
 mod chunked;
 mod content;
 mod counts;
@@ -34,6 +35,7 @@ mod message;
 mod opening;
 mod pairing;
 mod passed;
+mod proxy;
 mod reading;
 mod rpc;
 mod side;
