@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::call::TrustedProxies;
-use crate::catalog::CatalogLimits;
+use crate::catalog::{CatalogLimits, RouteRule};
 use crate::detect::DetectSettings;
 use crate::kernel::{CaptureFilters, SocketCapture};
 use crate::protocol::BODY_PEEK;
@@ -110,6 +110,8 @@ pub struct Settings {
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// Routes that are declared by hand.
+    pub route_rules: Vec<RouteRule>,
     /// Folder of OpenAPI documents, one `SERVICE.json` each.
     pub openapi_documents: Option<PathBuf>,
     /// What is told beyond what is safe.
@@ -131,6 +133,7 @@ impl Default for Settings {
             detect: DetectSettings::default(),
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
+            route_rules: Vec::new(),
             openapi_documents: None,
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
