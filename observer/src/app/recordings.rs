@@ -17,6 +17,13 @@ use crate::telemetry::Metrics;
 pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
     let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let mut back = BackHalf::new(settings, &Metrics::new(), out, Style::of_stdout());
+    match super::rules::load(settings) {
+        Ok(rules) => back.set_rules(rules, None),
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Usage;
+        }
+    }
     let mut exit = Exit::Done;
     for file in files {
         // What cannot be opened is said by the replay.

@@ -35,7 +35,7 @@ pub struct Calls {
     pub both_sides: bool,
     /// Memory of calls under way, bytes.
     pub(super) open_bytes: usize,
-    /// Calls that wait for their addresses.
+    /// Calls that wait for more of their connection.
     pub(super) unplaced: usize,
     pub(super) local_pairs: LocalPairs,
     callers: Callers,

@@ -205,7 +205,7 @@ mod tests {
     fn found(declared: &Declared, path: &str) -> Option<String> {
         let mut segments = Vec::new();
         canonical::segments(path, &mut segments);
-        declared.find(&segments).map(|route| route.to_string())
+        declared.find(&segments).map(ToString::to_string)
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub struct Settings {
     pub proxies: TrustedProxies,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
+    /// Folder of rules that people wrote.
+    pub rules: Option<PathBuf>,
     /// Who is told of findings.
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
@@ -131,6 +133,7 @@ impl Default for Settings {
             identity: IdentitySettings::default(),
             proxies: TrustedProxies::default(),
             detect: DetectSettings::default(),
+            rules: None,
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
             route_rules: Vec::new(),
