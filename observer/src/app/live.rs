@@ -22,6 +22,7 @@ use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
 use crate::export::Style;
+use crate::inventory::RouteStore;
 use crate::kernel::{
     Kernel, KernelError, KernelSettings, ProbeOutcome, forbid_dumps, missing_privileges,
 };
@@ -162,6 +163,7 @@ impl Agent {
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);
+        back.restore_routes(&RouteStore::new(&settings.state_dir));
 
         let capture = CaptureThread {
             parts,
