@@ -28,11 +28,12 @@ pub(super) fn start(settings: &Settings) -> Result<Option<(AuditSink, AuditThrea
     let dir = settings.state_dir.join("audit");
     let hash = Sha256::digest(effective(settings).as_bytes());
     let hex = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    crate::audit::start(dir, &origin(), settings.audit, hex).map(Some)
+    let origin = format!("{}/audit", host_name());
+    crate::audit::start(dir, &origin, settings.audit.clone(), hex).map(Some)
 }
 
-/// Name of a new log: after the host, as far as a signed note can carry it.
-fn origin() -> String {
+/// Name of this host, as far as a signed note can carry it.
+pub(super) fn host_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host
         .trim()
@@ -45,8 +46,11 @@ fn origin() -> String {
             }
         })
         .collect();
-    let host = if host.is_empty() { "host" } else { &host };
-    format!("{host}/audit")
+    if host.is_empty() {
+        "host".to_owned()
+    } else {
+        host
+    }
 }
 
 /// Runs one command on a log.
@@ -56,12 +60,14 @@ pub(super) fn run(command: &AuditCommandArgs) -> Exit {
             dir,
             vkey,
             anchor,
+            witness,
             json,
-        } => return verify_log(dir, vkey.as_deref(), anchor, *json),
+        } => return verify_log(dir, vkey.as_deref(), anchor, witness, *json),
         AuditCommandArgs::Prove { index, dir } => prove(dir, *index),
         AuditCommandArgs::CheckProof { file, vkey } => return check_proof(file, vkey),
         AuditCommandArgs::Export(args) => return super::query::export(args),
         AuditCommandArgs::RotateKey { dir } => return rotate_key(dir),
+        AuditCommandArgs::Witness(args) => return super::witness::run(args),
         AuditCommandArgs::Checkpoint { dir } => last_checkpoint(dir),
     };
     match done {
@@ -87,7 +93,13 @@ fn bad_key(what: &str) -> Exit {
     Exit::Usage
 }
 
-fn verify_log(dir: &Path, vkey: Option<&str>, anchors: &[PathBuf], json: bool) -> Exit {
+fn verify_log(
+    dir: &Path,
+    vkey: Option<&str>,
+    anchors: &[PathBuf],
+    witnesses: &[String],
+    json: bool,
+) -> Exit {
     let mut trust = Trust::default();
     match vkey.map(Vkey::parse).transpose() {
         Ok(vkey) => trust.vkey = vkey,
@@ -98,6 +110,15 @@ fn verify_log(dir: &Path, vkey: Option<&str>, anchors: &[PathBuf], json: bool) -
             Ok(note) => trust.anchors.push(note),
             Err(what) => {
                 complain(&format!("the anchor {} {what}", path.display()));
+                return Exit::Usage;
+            }
+        }
+    }
+    for witness in witnesses {
+        match Vkey::parse_witness(witness) {
+            Ok(vkey) => trust.witnesses.push(vkey),
+            Err(what) => {
+                complain(&format!("the key given with --witness {what}"));
                 return Exit::Usage;
             }
         }

@@ -1,7 +1,9 @@
 //! What happens to a call once it is rebuilt: named, judged, counted, shown.
 
 use std::io::Write;
+use std::time::Instant;
 
+use super::audit_watch::AuditWatch;
 use super::inventory::InventorySink;
 use crate::alert::AlertSink;
 use crate::audit::AuditSink;
@@ -34,6 +36,7 @@ pub(super) struct BackHalf<W> {
     findings: Vec<Finding>,
     calls: u64,
     audit: Option<AuditSink>,
+    audit_watch: AuditWatch,
     alerts: Option<AlertSink>,
     inventory: Option<InventorySink>,
 }
@@ -55,6 +58,7 @@ impl<W: Write> BackHalf<W> {
             findings: Vec::new(),
             calls: 0,
             audit: None,
+            audit_watch: AuditWatch::default(),
             alerts: None,
             inventory: None,
         }
@@ -88,7 +92,8 @@ impl<W: Write> BackHalf<W> {
             findings,
             calls,
             audit,
-            alerts,
+            audit_watch: _,
+            alerts: _,
             inventory,
         } = self;
         *calls += 1;
@@ -112,20 +117,28 @@ impl<W: Write> BackHalf<W> {
         if let Some(audit) = audit {
             audit.call(call);
         }
+        let mut findings = std::mem::take(findings);
         for finding in findings.drain(..) {
-            recorder.finding(&finding);
-            tracing::warn!(rule = &*finding.rule, "{finding}");
-            match exporter {
-                Exporter::Table(table) => table.finding(&finding)?,
-                Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
-                Exporter::None(_) => {}
-            }
-            if let Some(alerts) = alerts {
-                alerts.finding(&finding);
-            }
-            if let Some(audit) = audit {
-                audit.finding(finding);
-            }
+            self.tell(finding)?;
+        }
+        self.findings = findings;
+        Ok(())
+    }
+
+    /// A finding goes to everybody.
+    fn tell(&mut self, finding: Finding) -> std::io::Result<()> {
+        self.recorder.finding(&finding);
+        tracing::warn!(rule = &*finding.rule, "{finding}");
+        match &mut self.exporter {
+            Exporter::Table(table) => table.finding(&finding)?,
+            Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
+            Exporter::None(_) => {}
+        }
+        if let Some(alerts) = &self.alerts {
+            alerts.finding(&finding);
+        }
+        if let Some(audit) = &mut self.audit {
+            audit.finding(finding);
         }
         Ok(())
     }
@@ -134,6 +147,10 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn flush(&mut self) -> std::io::Result<()> {
         if let Some(audit) = &mut self.audit {
             audit.flush();
+            let counts = audit.counts();
+            if let Some(finding) = self.audit_watch.look(counts, Instant::now()) {
+                self.tell(finding)?;
+            }
         }
         match &mut self.exporter {
             Exporter::Table(table) => table.flush(),

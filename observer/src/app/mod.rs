@@ -6,6 +6,7 @@
 
 mod alerts;
 mod audit;
+mod audit_watch;
 mod back_half;
 mod capture_thread;
 mod doctor;
@@ -19,6 +20,7 @@ mod recordings;
 mod review;
 mod routes;
 mod running_agent;
+mod witness;
 
 use std::io::{self, Write as _};
 

@@ -13,6 +13,14 @@ pub enum OwnEvent {
         settings: String,
         /// Bytes at the end of the log that were not a whole record and were dropped.
         dropped_bytes: u64,
+        /// The run before was not ended in order: what it had not committed is missing.
+        cut_off: bool,
+    },
+    /// The clock of the host was set back by this, milliseconds: times before and after this
+    /// record do not follow each other.
+    ClockBack {
+        /// From the latest time before to the time of this record.
+        back_ms: u64,
     },
     /// The log was closed in order.
     Stop,
@@ -71,12 +79,14 @@ impl OwnEvent {
             Self::Start {
                 settings,
                 dropped_bytes,
+                cut_off,
             } => (
                 3,
                 "start",
                 1,
-                json!({"settings_sha256": settings, "dropped_bytes": dropped_bytes}),
+                json!({"settings_sha256": settings, "dropped_bytes": dropped_bytes, "cut_off": cut_off}),
             ),
+            Self::ClockBack { back_ms } => (99, "clock_back", 3, json!({"back_ms": back_ms})),
             Self::Stop => (4, "stop", 1, json!({})),
             Self::Heartbeat => (99, "heartbeat", 1, json!({})),
             Self::SettingsChange { before, now } => (
@@ -150,7 +160,9 @@ impl OwnEvent {
             Self::Start {
                 settings: hash(),
                 dropped_bytes: 3,
+                cut_off: true,
             },
+            Self::ClockBack { back_ms: 3_600_000 },
             Self::Stop,
             Self::Heartbeat,
             Self::SettingsChange {
@@ -208,7 +220,12 @@ impl OwnEvent {
             "start" => Some(Self::Start {
                 settings: text("settings_sha256")?,
                 dropped_bytes: number("dropped_bytes")?,
+                cut_off: details.get("cut_off")?.as_bool()?,
             }),
+            "clock_back" => Some(Self::ClockBack {
+                back_ms: number("back_ms")?,
+            }),
+            "stop" => Some(Self::Stop),
             _ => None,
         }
     }

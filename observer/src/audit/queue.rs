@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::anchor::Anchor;
 use super::durable::{read_small, replace};
 use super::error::AuditError;
 use super::inbox;
@@ -16,6 +17,7 @@ use super::ocsf::Ocsf;
 use super::own_event::OwnEvent;
 use super::search::Indexer;
 use super::settings::AuditSettings;
+use super::witness::{self, Told};
 use crate::call::ApiCall;
 use crate::detect::Finding;
 
@@ -47,22 +49,34 @@ pub struct AuditCounts {
     pub disk: u64,
     /// Times that writing failed.
     pub failed_writes: u64,
+    /// Alarms raised: the log is not what a checkpoint or a witness says.
+    pub alarms: u64,
+    /// Checkpoints that witnesses signed.
+    pub cosigned: u64,
+    /// Checkpoints that witnesses did not sign.
+    pub not_cosigned: u64,
 }
 
 impl AuditCounts {
     /// Name and value of each, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 4] {
+    pub fn named(&self) -> [(&'static str, u64); 7] {
         let Self {
             records,
             queue_full,
             disk,
             failed_writes,
+            alarms,
+            cosigned,
+            not_cosigned,
         } = *self;
         [
             ("records", records),
             ("lost_queue_full", queue_full),
             ("lost_disk", disk),
             ("failed_writes", failed_writes),
+            ("alarms", alarms),
+            ("cosigned", cosigned),
+            ("not_cosigned", not_cosigned),
         ]
     }
 }
@@ -73,6 +87,8 @@ struct Shared {
     queue_full: AtomicU64,
     disk: AtomicU64,
     failed_writes: AtomicU64,
+    alarms: AtomicU64,
+    witnessed: Arc<Told>,
 }
 
 /// The end that takes calls; never waits.
@@ -80,6 +96,7 @@ pub struct AuditSink {
     gathered: Vec<Item>,
     queue: SyncSender<Vec<Item>>,
     shared: Arc<Shared>,
+    anchor: Anchor,
 }
 
 impl std::fmt::Debug for AuditSink {
@@ -120,6 +137,11 @@ impl AuditSink {
         }
     }
 
+    /// Where the last checkpoint of the log is, for whoever takes it elsewhere.
+    pub fn anchor(&self) -> Anchor {
+        self.anchor.clone()
+    }
+
     /// What the log has done so far.
     pub fn counts(&self) -> AuditCounts {
         let Shared {
@@ -127,12 +149,17 @@ impl AuditSink {
             queue_full,
             disk,
             failed_writes,
+            alarms,
+            witnessed,
         } = &*self.shared;
         AuditCounts {
             records: records.load(Ordering::Relaxed),
             queue_full: queue_full.load(Ordering::Relaxed),
             disk: disk.load(Ordering::Relaxed),
             failed_writes: failed_writes.load(Ordering::Relaxed),
+            alarms: alarms.load(Ordering::Relaxed),
+            cosigned: witnessed.cosigned.load(Ordering::Relaxed),
+            not_cosigned: witnessed.failed.load(Ordering::Relaxed),
         }
     }
 }
@@ -149,15 +176,23 @@ pub struct AuditThread {
     thread: JoinHandle<()>,
     /// Keeps the index of searches up to date.
     index: JoinHandle<()>,
+    /// Takes checkpoints to witnesses.
+    witness: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
 
 impl AuditThread {
     /// Waits until everything is written and signed; the sink must have been dropped.
     pub fn finish(self) {
+        // First, so that the witnesses get the last checkpoint.
+        let written = self.thread.join();
         self.stop.store(true, Ordering::Release);
         self.index.thread().unpark();
-        if self.thread.join().is_err() | self.index.join().is_err() {
+        let witnessed = self.witness.map_or(Ok(()), |witness| {
+            witness.thread().unpark();
+            witness.join()
+        });
+        if written.is_err() | witnessed.is_err() | self.index.join().is_err() {
             tracing::error!("a thread of the audit log panicked; please report this as a bug");
         }
     }
@@ -186,7 +221,7 @@ pub fn start(
     settings_sha256: String,
 ) -> Result<(AuditSink, AuditThread), StartError> {
     let now = unix_ms();
-    let (mut log, opened) = Log::open(&dir, origin, settings, now)?;
+    let (mut log, opened) = Log::open(&dir, origin, settings.clone(), now)?;
     for alarm in &opened.alarms {
         tracing::error!(?alarm, "the audit log is not as it was left");
         log.append_own(alarm, now)?;
@@ -200,6 +235,7 @@ pub fn start(
     let start = OwnEvent::Start {
         settings: settings_sha256.clone(),
         dropped_bytes: opened.dropped_bytes,
+        cut_off: opened.cut_off,
     };
     log.append_own(&start, now)?;
     let hash_path = dir.join("settings.sha256");
@@ -216,7 +252,27 @@ pub fn start(
         replace(&hash_path, settings_sha256.as_bytes(), 0o600)?;
     }
     log.seal(now)?;
-    let shared = Arc::new(Shared::default());
+    let stop = Arc::<AtomicBool>::default();
+    let anchor = log.anchor();
+    let key = witness::log_key(&dir, log.origin())?;
+    let (witnessed, witness) = if settings.witnesses.is_empty() {
+        (Arc::default(), None)
+    } else {
+        let (told, thread) = witness::start(
+            &dir,
+            key,
+            &settings.witnesses,
+            settings.witness_every,
+            anchor.clone(),
+            &stop,
+        )?;
+        (told, Some(thread))
+    };
+    let shared = Arc::new(Shared {
+        alarms: AtomicU64::new(opened.alarms.len() as u64),
+        witnessed,
+        ..Shared::default()
+    });
     let (queue, items) = sync_channel(MOST_BATCHES);
     let writer = Writer {
         log,
@@ -233,7 +289,6 @@ pub fn start(
     let thread = thread::Builder::new()
         .name("audit".to_owned())
         .spawn(move || writer.run(&items))?;
-    let stop = Arc::<AtomicBool>::default();
     let (told, mut indexer) = (Arc::clone(&stop), Indexer::new(&dir));
     let index = thread::Builder::new()
         .name("audit-index".to_owned())
@@ -242,12 +297,14 @@ pub fn start(
         gathered: Vec::with_capacity(BATCH),
         queue,
         shared,
+        anchor,
     };
     Ok((
         sink,
         AuditThread {
             thread,
             index,
+            witness,
             stop,
         },
     ))
@@ -358,6 +415,10 @@ impl Writer {
         }
         self.not_before = None;
         self.losses();
+        for alarm in self.shared.witnessed.alarms() {
+            self.shared.alarms.fetch_add(1, Ordering::Relaxed);
+            self.own(&alarm);
+        }
         if self.quiet_since.elapsed() >= self.settings.heartbeat {
             self.quiet_since = Instant::now();
             self.own(&OwnEvent::Heartbeat);

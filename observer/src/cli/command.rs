@@ -10,9 +10,10 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use super::args::{
-    AlertsArgs, Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
-    InventoryArgs, OpenapiArgs, ReplayArgs, RunArgs,
+    AlertsArgs, Args, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, InventoryArgs,
+    OpenapiArgs, ReplayArgs, RunArgs,
 };
+use super::audit_args::AuditCommandArgs;
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
 use crate::config::{ConfigError, Settings, load};
@@ -327,7 +328,9 @@ mod tests {
 
     #[test]
     fn every_command_has_examples() {
-        for sub in Args::command().get_subcommands() {
+        let root = Args::command();
+        let audit = root.find_subcommand("audit").unwrap();
+        for sub in root.get_subcommands().chain(audit.get_subcommands()) {
             let help = sub
                 .get_after_help()
                 .map(ToString::to_string)

@@ -4,12 +4,14 @@
 //! rendering of `doctor`. Never: work of its own; `app` does that.
 
 mod args;
+mod audit_args;
 mod command;
 mod doctor;
 mod exit;
 mod query_args;
 
-pub use args::{Args, AuditCommandArgs};
+pub use args::Args;
+pub use audit_args::{AuditCommandArgs, WitnessArgs};
 pub use clap_complete::Shell;
 pub use command::{CliError, Command, InventoryCommand, completions, parse, parse_from};
 pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport};

@@ -1,6 +1,7 @@
 //! What can be told of a log only when all of it was read.
 
 use super::Walk;
+use super::anchors::Anchored;
 use crate::audit::keys;
 use crate::audit::note::Note;
 
@@ -12,6 +13,10 @@ impl Walk<'_> {
         self.report.unanchored = size - self.report.verified.min(size);
         self.report.unanchored_ms = self
             .unanchored_from_ms
+            .map_or(0, |from| self.last_ms.saturating_sub(from));
+        self.report.unwitnessed = size - self.report.anchored_size.min(size);
+        self.report.unwitnessed_ms = self
+            .anchored_from_ms
             .map_or(0, |from| self.last_ms.saturating_sub(from));
         if !whole {
             return;
@@ -30,7 +35,7 @@ impl Walk<'_> {
             }
         }
         self.published_checkpoint(size);
-        for note in std::mem::take(&mut self.anchors) {
+        for Anchored { note, .. } in std::mem::take(&mut self.anchors) {
             let says = note.checkpoint.size;
             let what = if note.verify(&self.vkey) {
                 format!("the log ends at {size}, but an anchor has seen {says} records")
