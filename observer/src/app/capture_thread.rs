@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
 use crate::call::Fingerprints;
-use crate::capture::{Libraries, Translator};
+use crate::capture::{Libraries, Listing, Translator};
 use crate::discover::Processes;
 use crate::kernel::{
     CaptureFilters, Controls, LedgerReader, Parts, clock_offset_ns, monotonic_ns, run_promptly,
@@ -38,6 +39,8 @@ pub(super) struct CaptureThread {
     pub(super) filters: CaptureFilters,
     pub(super) body_peek: u32,
     pub(super) fingerprints: Fingerprints,
+    /// Who has the connections that are open.
+    pub(super) listings: Receiver<Listing>,
     pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
@@ -73,6 +76,7 @@ impl CaptureThread {
             filters,
             body_peek,
             fingerprints,
+            listings,
             shown_query_values,
             stop,
             failed,
@@ -132,6 +136,9 @@ impl CaptureThread {
             let now = monotonic_ns();
             if now - ticked >= TICK_NS || last_round {
                 ticked = now;
+                if let Ok(listing) = listings.try_recv() {
+                    translator.set_listing(listing);
+                }
                 let gate = &mut gate;
                 translator.tick(now, &mut |input| {
                     feed(input, &mut pipeline, &mut back, gate);

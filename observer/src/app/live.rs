@@ -13,7 +13,7 @@ use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
-use super::{audit, complain, host_key, inventory, output};
+use super::{audit, complain, host_key, inventory, open_sockets, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
@@ -159,6 +159,7 @@ impl Agent {
             both_sides: settings.capture.both_sides,
             filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
+            listings: open_sockets::start(!kernel.tells_processes(), Arc::clone(&stop))?,
             shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,

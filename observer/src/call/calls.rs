@@ -37,7 +37,7 @@ pub struct Calls {
     pub both_sides: bool,
     /// Memory of calls under way, bytes.
     pub(super) open_bytes: usize,
-    /// Calls that wait for their addresses.
+    /// Calls that wait for more of their connection.
     unplaced: usize,
     local_pairs: LocalPairs,
     callers: Callers,
@@ -351,14 +351,14 @@ impl Calls {
         }
     }
 
-    /// The addresses of a connection became known: its complete calls waited for them.
+    /// More of a connection became known: its complete calls may have waited for it.
     pub fn placed(&mut self, conn: &Conn, open: &mut OpenCalls, out: &mut impl FnMut(ApiCall)) {
-        if conn.flow.is_some() {
+        if !conn.awaits() {
             self.tell_unplaced(conn, open, out);
         }
     }
 
-    /// Tells complete calls that have waited for their addresses too long.
+    /// Tells complete calls that have waited too long.
     pub fn release_unplaced(
         &mut self,
         conn: &Conn,
@@ -377,7 +377,7 @@ impl Calls {
         }
     }
 
-    /// Calls that wait for their addresses, of all connections.
+    /// Calls that wait for more of their connection, of all connections.
     pub const fn unplaced(&self) -> usize {
         self.unplaced
     }
@@ -390,9 +390,7 @@ impl Calls {
         }
     }
 
-    /// Tells a call, unless it is better to wait for the addresses of its TLS connection: a
-    /// library with buffers of its own writes the answer before anything is sent, and a call
-    /// without addresses cannot be known as the other side of one that was told.
+    /// Tells a call, unless it is better to wait for more of its connection.
     fn tell(
         &mut self,
         conn: &Conn,
@@ -401,7 +399,7 @@ impl Calls {
         out: &mut impl FnMut(ApiCall),
     ) {
         self.read(&mut done);
-        if conn.flow.is_some() || conn.tls.is_none() {
+        if !conn.awaits() {
             self.tell_now(conn, open, done, out);
             return;
         }

@@ -15,13 +15,13 @@ use super::bounded::Bounded;
 use super::embryos::Embryos;
 use super::hello::Hellos;
 use super::libraries::Libraries;
+use super::listing::Listing;
 use super::matching::ThreadMatch;
+use super::owners::Owners;
 
 /// TLS connections whose addresses are kept: about 100 bytes each, and more than a host of
 /// 10,000 connections needs.
 const MOST_SOCKETS: usize = 65_536;
-/// Connections whose process is remembered for the books.
-const MOST_OWNERS: usize = 65_536;
 /// TLS objects in use; the kernel half keeps as many.
 const MOST_STREAMS: usize = 65_536;
 /// TLS connections in the middle of their handshake: at most 16 KiB each, for milliseconds.
@@ -82,7 +82,7 @@ pub struct Translator {
     /// The same for data in a SYN.
     fast_opened: Embryos,
     /// Who moves the bytes of a socket, by cookie.
-    owners: Bounded<u64, Arc<Process>>,
+    owners: Owners,
     books: ProcessBooks,
     counts: CaptureCounts,
 }
@@ -99,7 +99,7 @@ impl Translator {
             closing: VecDeque::new(),
             embryos: Embryos::of_handshakes(),
             fast_opened: Embryos::of_syns(),
-            owners: Bounded::new(MOST_OWNERS),
+            owners: Owners::default(),
             books: ProcessBooks::default(),
             counts: CaptureCounts::default(),
         }
@@ -124,6 +124,11 @@ impl Translator {
     /// TLS connections and TLS objects kept now.
     pub fn entries(&self) -> (usize, usize) {
         (self.sockets.len(), self.streams.len())
+    }
+
+    /// Takes what a look at all open sockets found, in place of what the one before did.
+    pub fn set_listing(&mut self, listing: Listing) {
+        self.owners.set_listing(listing);
     }
 
     /// Takes one event. `process` says who a process is.
@@ -171,6 +176,13 @@ impl Translator {
                 flow,
                 payload,
             } => {
+                if !flags.embryo() {
+                    let owner = self.owners.listed(cookie, flow.local, &mut *process);
+                    if let Some(process) = owner {
+                        let conn = ConnId(cookie);
+                        out(Input::Owner { conn, process });
+                    }
+                }
                 let segment = Segment {
                     conn: ConnId(cookie),
                     time_ns,
@@ -189,8 +201,15 @@ impl Translator {
                 } else if flags.embryo() {
                     self.embryos.hold(&segment);
                 } else {
-                    self.fast_opened.release(&segment, out);
-                    self.embryos.release(&segment, out);
+                    let opened = self.fast_opened.release(&segment, out)
+                        | self.embryos.release(&segment, out);
+                    // Where the functions that move bytes know a socket by its cookie, its first
+                    // own packet made one: who sends that packet is told after it.
+                    if opened && !self.owners.is_known(cookie) {
+                        out(Input::OwnerFollows {
+                            conn: ConnId(cookie),
+                        });
+                    }
                     out(Input::Segment(segment));
                 }
             }
@@ -253,7 +272,7 @@ impl Translator {
                 time_ns,
                 books,
             } => {
-                let owner = self.owners.remove(&cookie);
+                let owner = self.owners.remove(cookie);
                 let name = owner.as_ref().map(|process| process.name.as_str());
                 self.books.close(name, &books);
                 self.closed(cookie, time_ns, out);
@@ -328,6 +347,7 @@ impl Translator {
     pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Input<'_>)) {
         self.embryos.expire(now_ns);
         self.fast_opened.expire(now_ns);
+        self.owners.tick(now_ns);
         while let Some(&(due_ns, stream)) = self.closing.front()
             && due_ns <= now_ns
         {
