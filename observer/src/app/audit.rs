@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{complain, print};
 use crate::audit::{
-    AuditError, AuditSink, AuditThread, Note, Proof, StartError, Trust, Vkey, last_checkpoint,
-    prove, verify,
+    AuditError, AuditSink, AuditThread, Note, Proof, Published, StartError, Trust, Vkey,
+    last_checkpoint, prove, publish, verify,
 };
 use crate::cli::{AuditCommandArgs, Exit};
 use crate::config::{Settings, effective};
@@ -67,6 +67,14 @@ pub(super) fn run(command: &AuditCommandArgs) -> Exit {
         AuditCommandArgs::CheckProof { file, vkey } => return check_proof(file, vkey),
         AuditCommandArgs::Export(args) => return super::query::export(args),
         AuditCommandArgs::RotateKey { dir } => return rotate_key(dir),
+        AuditCommandArgs::Publish { dir, out } => publish(dir, out).map(|published| {
+            let Published {
+                size,
+                first,
+                written,
+            } = published;
+            format!("records {first} to before {size}; {written} files are new\n")
+        }),
         AuditCommandArgs::Witness(args) => return super::witness::run(args),
         AuditCommandArgs::Checkpoint { dir } => last_checkpoint(dir),
     };

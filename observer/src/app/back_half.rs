@@ -171,6 +171,7 @@ impl<W: Write> BackHalf<W> {
         metrics.set_entries("detect", &self.detector.entries());
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
+            metrics.set_entries("audit", &[("signed", audit.anchor().size())]);
         }
         if let Some(alerts) = &self.alerts {
             metrics.set_pipeline("alerts", &alerts.counts().named());

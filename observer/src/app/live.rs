@@ -16,7 +16,7 @@ use super::library_thread::LibraryProbes;
 use super::{audit, complain, host_key, inventory, open_sockets, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
-use crate::audit::AuditThread;
+use crate::audit::{AuditSink, AuditThread};
 use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
@@ -143,10 +143,14 @@ impl Agent {
         let numbers = Libraries::default();
         let (lines, output) = output::start()?;
         let (sink, audit) = audit::start(settings)?.unzip();
+        let anchor = sink.as_ref().map(AuditSink::anchor);
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
+        if let Some(anchor) = anchor {
+            sink.set_anchor(anchor);
+        }
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);

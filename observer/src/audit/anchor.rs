@@ -21,6 +21,11 @@ impl Anchor {
         self.signed().map(|signed| signed.note)
     }
 
+    /// Records under it; 0 before the first.
+    pub fn size(&self) -> u64 {
+        self.signed().map_or(0, |signed| signed.edge.size())
+    }
+
     pub(super) fn signed(&self) -> Option<Signed> {
         self.0
             .lock()

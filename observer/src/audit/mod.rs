@@ -7,7 +7,7 @@
 //!
 //! Left to right: [`Ocsf`] writes records; [`Log`] puts them in frames of a segment, grows the
 //! tree (`edge`, `tiles`) and signs it (`keys`, [`Note`]); [`AuditSink`] is the queue to the
-//! thread that does so. [`verify()`] and [`prove`] read it all back, [`Search`] finds records by a
+//! thread that does so (`writer`). [`verify()`] and [`prove`] read it all back, [`Search`] finds records by a
 //! [`Filter`], [`Review`] gathers what a reviewer looks at, [`ask`] reaches the agent that holds
 //! the log, and a [`Witness`] on another host keeps its checkpoints.
 //!
@@ -32,10 +32,12 @@ mod ocsf;
 mod opening;
 mod own_event;
 mod proof;
+mod publish;
 mod queue;
 mod record_head;
 mod report;
 mod review;
+mod sampling;
 mod search;
 mod seed;
 mod segment;
@@ -44,6 +46,7 @@ mod tiles;
 mod verify;
 mod vkey;
 mod witness;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -58,10 +61,12 @@ pub use ocsf::Ocsf;
 pub use opening::Opened;
 pub use own_event::OwnEvent;
 pub use proof::{Proof, last_checkpoint, prove};
+pub use publish::{Published, publish};
 pub use queue::{AuditCounts, AuditSink, AuditThread, StartError, start};
 pub use record_head::RecordHead;
 pub use report::{Fault, Report, Witnessed};
 pub use review::{Event, Review, Row};
+pub use sampling::SamplingRule;
 pub use search::{Each, Field, Filter, FilterError, Indexer, Record, Search, Stats, Value};
 pub use settings::AuditSettings;
 pub use verify::{Trust, verify};

@@ -7,6 +7,8 @@
 mod caller;
 mod login;
 
+pub(super) use login::is_login;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 

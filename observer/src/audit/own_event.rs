@@ -40,6 +40,13 @@ pub enum OwnEvent {
         /// `queue_full`: the log could not keep up; `disk`: it could not be written.
         reason: &'static str,
     },
+    /// Calls that a rule of the settings left out since the last such record.
+    LeftOut {
+        /// The rule.
+        rule: String,
+        /// Calls.
+        calls: u64,
+    },
     /// The log is not what its last checkpoint says it was.
     Alarm {
         /// What is wrong.
@@ -97,6 +104,9 @@ impl OwnEvent {
             ),
             Self::Loss { records, reason } => {
                 (99, "loss", 3, json!({"records": records, "reason": reason}))
+            }
+            Self::LeftOut { rule, calls } => {
+                (99, "left_out", 1, json!({"records": calls, "reason": rule}))
             }
             Self::Alarm {
                 what,
@@ -173,6 +183,10 @@ impl OwnEvent {
                 records: 7,
                 reason: "disk",
             },
+            Self::LeftOut {
+                rule: "1/100 GET /health".to_owned(),
+                calls: 8,
+            },
             Self::Alarm {
                 what: "text".to_owned(),
                 checkpoint_size: 2,
@@ -211,6 +225,10 @@ impl OwnEvent {
                     "disk" => "disk",
                     _ => "queue_full",
                 },
+            }),
+            "left_out" => Some(Self::LeftOut {
+                rule: text("reason")?,
+                calls: number("records")?,
             }),
             "alarm" => Some(Self::Alarm {
                 what: text("what")?,

@@ -1,23 +1,22 @@
-//! The thread that writes the log, and the bounded queue to it.
+//! The bounded queue to the thread that writes the log, and its start.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::anchor::Anchor;
 use super::durable::{read_small, replace};
 use super::error::AuditError;
-use super::inbox;
 use super::log::Log;
-use super::ocsf::Ocsf;
 use super::own_event::OwnEvent;
 use super::search::Indexer;
 use super::settings::AuditSettings;
 use super::witness::{self, Told};
+use super::writer::Writer;
 use crate::call::ApiCall;
 use crate::detect::Finding;
 
@@ -26,14 +25,11 @@ use crate::detect::Finding;
 const MOST_BATCHES: usize = 256;
 /// Items in a batch; one that is not full goes when the capture thread has no more at hand.
 const BATCH: usize = 256;
-/// After a write failed, how long until the next try: a full disk does not empty in less.
-const RETRY: Duration = Duration::from_secs(1);
-/// How often requests of people are looked for.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
 /// How often new records are indexed, if there are enough of them.
 const INDEX_EVERY: Duration = Duration::from_secs(2);
 
-enum Item {
+/// What the queue takes.
+pub(super) enum Item {
     Call(Box<ApiCall>),
     Finding(Box<Finding>),
 }
@@ -81,14 +77,15 @@ impl AuditCounts {
     }
 }
 
+/// Counts of both ends.
 #[derive(Debug, Default)]
-struct Shared {
-    records: AtomicU64,
-    queue_full: AtomicU64,
-    disk: AtomicU64,
-    failed_writes: AtomicU64,
-    alarms: AtomicU64,
-    witnessed: Arc<Told>,
+pub(super) struct Shared {
+    pub(super) records: AtomicU64,
+    pub(super) queue_full: AtomicU64,
+    pub(super) disk: AtomicU64,
+    pub(super) failed_writes: AtomicU64,
+    pub(super) alarms: AtomicU64,
+    pub(super) witnessed: Arc<Told>,
 }
 
 /// The end that takes calls; never waits.
@@ -274,18 +271,7 @@ pub fn start(
         ..Shared::default()
     });
     let (queue, items) = sync_channel(MOST_BATCHES);
-    let writer = Writer {
-        log,
-        settings,
-        shared: Arc::clone(&shared),
-        queue_full_told: 0,
-        disk_untold: 0,
-        ocsf: Ocsf::default(),
-        quiet_since: Instant::now(),
-        dir: dir.clone(),
-        asked_at: Instant::now(),
-        not_before: None,
-    };
+    let writer = Writer::new(log, &dir, settings, Arc::clone(&shared));
     let thread = thread::Builder::new()
         .name("audit".to_owned())
         .spawn(move || writer.run(&items))?;
@@ -324,167 +310,8 @@ fn keep_index(indexer: &mut Indexer, stop: &AtomicBool) {
     }
 }
 
-struct Writer {
-    log: Log,
-    settings: AuditSettings,
-    shared: Arc<Shared>,
-    /// Calls that the queue had no room for and that a record tells of.
-    queue_full_told: u64,
-    /// Records that the disk had no room for and that no record tells of yet.
-    disk_untold: u64,
-    ocsf: Ocsf,
-    quiet_since: Instant,
-    dir: PathBuf,
-    /// When requests of people were last looked for.
-    asked_at: Instant,
-    /// Writing failed: not again before this.
-    not_before: Option<Instant>,
-}
-
-impl Writer {
-    fn run(mut self, items: &Receiver<Vec<Item>>) {
-        let mut commit_at = Instant::now() + self.settings.commit;
-        loop {
-            let wait = commit_at.saturating_duration_since(Instant::now());
-            let ended = match items.recv_timeout(wait) {
-                Ok(batch) => {
-                    for item in batch {
-                        self.item(&item);
-                    }
-                    false
-                }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            if ended {
-                self.not_before = None;
-                self.losses();
-                self.own(&OwnEvent::Stop);
-                let sealed = self.log.seal(unix_ms());
-                self.outcome(sealed);
-                return;
-            }
-            if Instant::now() >= commit_at {
-                self.commit();
-                commit_at = Instant::now() + self.settings.commit;
-            }
-        }
-    }
-
-    fn item(&mut self, item: &Item) {
-        if self.not_before.is_some() {
-            self.shared.disk.fetch_add(1, Ordering::Relaxed);
-            self.disk_untold += 1;
-            return;
-        }
-        self.quiet_since = Instant::now();
-        let index = self.log.next_index();
-        match item {
-            Item::Call(call) => {
-                let (head, record) = self.ocsf.call(call, index);
-                let appended = self.log.append(&head, record.as_bytes());
-                self.appended(appended);
-                let own = self.log.next_index();
-                if let Some((head, record)) = self.ocsf.login(call, own, index) {
-                    let appended = self.log.append(&head, record.as_bytes());
-                    self.appended(appended);
-                }
-            }
-            Item::Finding(finding) => {
-                let (head, record) = self.ocsf.finding(finding, index);
-                let appended = self.log.append(&head, record.as_bytes());
-                self.appended(appended);
-            }
-        }
-    }
-
-    fn appended(&mut self, result: Result<(), AuditError>) {
-        self.shared.records.fetch_add(1, Ordering::Relaxed);
-        self.outcome(result);
-    }
-
-    fn own(&mut self, event: &OwnEvent) {
-        let appended = self.log.append_own(event, unix_ms());
-        self.shared.records.fetch_add(1, Ordering::Relaxed);
-        self.outcome(appended);
-    }
-
-    fn commit(&mut self) {
-        if self.not_before.is_some_and(|time| Instant::now() < time) {
-            return;
-        }
-        self.not_before = None;
-        self.losses();
-        for alarm in self.shared.witnessed.alarms() {
-            self.shared.alarms.fetch_add(1, Ordering::Relaxed);
-            self.own(&alarm);
-        }
-        if self.quiet_since.elapsed() >= self.settings.heartbeat {
-            self.quiet_since = Instant::now();
-            self.own(&OwnEvent::Heartbeat);
-        }
-        let committed = self.log.commit(unix_ms());
-        self.outcome(committed);
-        if self.asked_at.elapsed() >= ASKED_EVERY {
-            self.asked_at = Instant::now();
-            for (path, request) in inbox::waiting(&self.dir) {
-                let applied = request.apply(&mut self.log, unix_ms());
-                if applied.is_ok() {
-                    inbox::done(&path);
-                }
-                self.outcome(applied);
-            }
-        }
-    }
-
-    /// What is missing is said where it is missing.
-    fn losses(&mut self) {
-        let queue_full = self.shared.queue_full.load(Ordering::Relaxed);
-        let untold = queue_full - self.queue_full_told;
-        if untold > 0 {
-            self.queue_full_told = queue_full;
-            self.own(&OwnEvent::Loss {
-                records: untold,
-                reason: "queue_full",
-            });
-        }
-        if self.disk_untold > 0 {
-            let records = std::mem::take(&mut self.disk_untold);
-            let index = self.log.next_index();
-            self.own(&OwnEvent::Loss {
-                records,
-                reason: "disk",
-            });
-            let flushed = self.log.seal(unix_ms());
-            if flushed.is_err() && self.log.next_index() <= index {
-                // Nor could this be written: it still is to be told.
-                self.disk_untold += records;
-                let _ = self.log.take_lost();
-            }
-            self.outcome(flushed);
-        }
-    }
-
-    /// Takes note of a failure: nothing is tried for a while, and losses are counted.
-    fn outcome(&mut self, result: Result<(), AuditError>) {
-        let lost = self.log.take_lost();
-        if lost > 0 {
-            self.disk_untold += lost;
-            self.shared.disk.fetch_add(lost, Ordering::Relaxed);
-            self.shared.records.fetch_sub(lost, Ordering::Relaxed);
-        }
-        if let Err(error) = result {
-            if self.not_before.is_none() {
-                tracing::error!(%error, "the audit log cannot be written; calls are counted as lost until it can");
-            }
-            self.shared.failed_writes.fetch_add(1, Ordering::Relaxed);
-            self.not_before = Some(Instant::now() + RETRY);
-        }
-    }
-}
-
 /// Unix time, milliseconds.
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| {

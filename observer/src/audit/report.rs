@@ -76,6 +76,8 @@ pub struct Report {
     pub anchors_pruned: usize,
     /// Records that the agent says it could not write.
     pub lost: u64,
+    /// Calls that rules of the settings left out.
+    pub left_out: u64,
     /// Hash tiles that were compared.
     pub tiles: u64,
     /// Hash tiles that are not there: they are made anew when the agent starts, or were pruned.
@@ -137,6 +139,7 @@ impl fmt::Display for Report {
             witnesses,
             anchors_pruned,
             lost,
+            left_out,
             tiles,
             tiles_missing,
             cut_off,
@@ -161,6 +164,9 @@ impl fmt::Display for Report {
         }
         writeln!(out, "key epochs         {epochs} after the first")?;
         writeln!(out, "declared losses    {lost} records")?;
+        if *left_out > 0 {
+            writeln!(out, "left out by rules  {left_out} calls")?;
+        }
         if *cut_off > 0 {
             writeln!(
                 out,

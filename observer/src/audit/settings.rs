@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sampling::SamplingRule;
 use super::witness::WitnessAddress;
 
 /// How the log is written and how long it is kept.
@@ -19,6 +20,8 @@ pub struct AuditSettings {
     pub max_age: Duration,
     /// Whole segments are removed, oldest first, while all together are larger, bytes.
     pub max_bytes: u64,
+    /// Calls that are left out. Failures never are.
+    pub sample: Vec<SamplingRule>,
     /// Who signs which checkpoint they saw.
     pub witnesses: Vec<WitnessAddress>,
     /// How often they are asked, while the log grows.
@@ -34,6 +37,7 @@ impl Default for AuditSettings {
             key_epoch: Duration::from_secs(86_400),
             max_age: Duration::from_secs(366 * 86_400),
             max_bytes: 16 << 30,
+            sample: Vec::new(),
             witnesses: Vec::new(),
             witness_every: Duration::from_secs(10),
         }

@@ -340,6 +340,7 @@ impl Walk<'_> {
             }
             Some(OwnEvent::Retention { first }) => self.pruned_to = self.pruned_to.max(first),
             Some(OwnEvent::Loss { records, .. }) => self.report.lost += records,
+            Some(OwnEvent::LeftOut { calls, .. }) => self.report.left_out += calls,
             Some(OwnEvent::Alarm { what, .. }) => {
                 let what = format!("the agent raised an alarm: {what}");
                 self.report.fault(Some(at), what);

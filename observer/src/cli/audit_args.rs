@@ -60,6 +60,20 @@ Exit code 0 if the log is good, 1 if not.")]
   observer audit export --since 24h > day.ocsf.jsonl
   observer audit export --since 2026-11-01 --format csv --filter 'status>=400' > failed.csv")]
     Export(ExportArgs),
+    /// Write the log as plain files that any web server can offer (C2SP tlog-tiles)
+    #[command(
+        after_help = "The folder gets `checkpoint`, hash tiles, and bundles of the records. \
+Again: what is new is added.\n\nExamples:
+  observer audit publish /var/lib/observer/audit /srv/www/log"
+    )]
+    Publish {
+        /// Folder of the log
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Folder that is offered
+        #[arg(value_name = "OUT")]
+        out: PathBuf,
+    },
     /// Replace the signing key now, whether an agent writes the log or not
     #[command(after_help = "Examples:
   observer audit rotate-key /var/lib/observer/audit    after somebody could have read the key")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::table::{Given, Setting, boolean, duration, list, show_list, string, toml_string};
 use super::values::{in_range, parse_size, show_size, show_time};
-use crate::audit::WitnessAddress;
+use crate::audit::{SamplingRule, WitnessAddress};
 
 /// Below this every disk is busy with syncing; above it too much is at stake.
 const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
@@ -92,6 +92,22 @@ pub(super) const AUDIT: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(toml_string(&show_size(settings.audit.max_bytes))),
+        example: "",
+    },
+    Setting {
+        key: "audit.sample",
+        doc: &[
+            "Calls that succeed and have no record: \"0 /health\", \"1/100 GET nginx:/static/*\" (one",
+            "of a hundred is kept). Failures and logins always have one; the rest is counted.",
+        ],
+        set: |settings, given| {
+            settings.audit.sample = list(given, |one| SamplingRule::parse(string(one)?))?;
+            Ok(())
+        },
+        show: |settings| {
+            let rules = settings.audit.sample.iter();
+            show_list(rules.map(|rule| toml_string(&rule.to_string())))
+        },
         example: "",
     },
     Setting {

@@ -125,6 +125,33 @@ fn the_thread_writes_start_calls_and_stop_and_signs_them() {
 }
 
 #[test]
+fn calls_that_rules_leave_out_are_counted_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let rules = ["0 /health", "1/10 /page"];
+    let settings = AuditSettings {
+        sample: rules
+            .iter()
+            .map(|rule| crate::audit::SamplingRule::parse(rule).unwrap())
+            .collect(),
+        ..AuditSettings::default()
+    };
+    let (mut sink, thread) = start(dir.to_owned(), "x", settings, "00".to_owned()).unwrap();
+    for n in 0..500 {
+        sink.call(sample::call("GET", "/health", Some(200)));
+        sink.call(sample::call("GET", "/page", Some(200)));
+        sink.call(sample::call("GET", "/health", Some(500)));
+        sink.call(sample::call("GET", &format!("/{n}"), Some(200)));
+    }
+    drop(sink);
+    thread.finish();
+    let report = check(dir);
+    assert!(report.good(), "{report}");
+    // Start, two records of what was left out, stop; failures and what no rule names.
+    assert_eq!((report.size, report.left_out), (4 + 50 + 1000, 500 + 450));
+}
+
+#[test]
 fn every_record_is_proved_and_no_other_record_with_its_proof() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();

@@ -5,6 +5,7 @@ mod forging;
 mod journald;
 mod life;
 mod ocsf_schema;
+mod publishing;
 mod search;
 mod structure;
 mod witness;
