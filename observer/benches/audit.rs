@@ -101,6 +101,7 @@ fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
             dir,
             filter: &filter,
             index: true,
+            keys: None,
         };
         let mut times = Vec::new();
         let mut found = 0;

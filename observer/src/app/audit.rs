@@ -1,6 +1,8 @@
 //! The audit log: started beside capture, and the commands that read it.
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{complain, print};
 use crate::audit::{
-    AuditError, AuditSink, AuditThread, Note, Proof, Published, StartError, Trust, Vkey,
-    last_checkpoint, prove, publish, verify,
+    AuditError, AuditSink, AuditThread, Note, Proof, Published, ReaderSecret, StartError, Trust,
+    Vkey, last_checkpoint, prove, publish, verify,
 };
 use crate::cli::{AuditCommandArgs, Exit};
 use crate::config::{Settings, effective};
@@ -34,7 +36,7 @@ pub(super) fn start(settings: &Settings) -> Result<Option<(AuditSink, AuditThrea
 
 /// Name of this host, as far as a signed note can carry it.
 pub(super) fn host_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host
         .trim()
         .chars()
@@ -75,6 +77,7 @@ pub(super) fn run(command: &AuditCommandArgs) -> Exit {
             } = published;
             format!("records {first} to before {size}; {written} files are new\n")
         }),
+        AuditCommandArgs::Keygen { file } => return keygen(file),
         AuditCommandArgs::Witness(args) => return super::witness::run(args),
         AuditCommandArgs::Checkpoint { dir } => last_checkpoint(dir),
     };
@@ -88,6 +91,24 @@ fn rotate_key(dir: &Path) -> Exit {
     match crate::audit::ask(dir, &crate::audit::Request::RotateKey) {
         Ok(()) => print("the key was replaced, and the old one destroyed\n"),
         Err(error) => failed(&error),
+    }
+}
+
+/// The private key goes to a file that is new, for its owner alone.
+fn keygen(file: &Path) -> Exit {
+    let secret = ReaderSecret::generate();
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut file| file.write_all(secret.to_file().as_bytes()));
+    match written {
+        Ok(()) => print(&format!("{}\n", secret.public())),
+        Err(error) => {
+            complain(&format!("cannot write {}: {error}", file.display()));
+            Exit::Failed
+        }
     }
 }
 
@@ -170,7 +191,7 @@ fn verify_log(
 fn read_anchor(path: &Path) -> Result<Note, String> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
+    fs::File::open(path)
         .and_then(|file| file.take(MOST_ANCHOR).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot be read: {error}"))?;
     Note::parse(&bytes)

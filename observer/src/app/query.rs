@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{complain, print};
-use crate::audit::{AuditError, Field, Filter, Record, Search, Stats};
+use crate::audit::{AuditError, Field, Filter, Keyring, ReaderSecret, Record, Search, Stats};
 use crate::cli::{Exit, ExportArgs, QueryArgs, RecordFormat};
 use crate::export::{
     Grid, RECORD_COLUMNS, csv_head, csv_row, ecs, harden_json, record_row, terminal_text,
@@ -45,6 +45,7 @@ pub(super) fn query(args: &QueryArgs) -> Exit {
         count,
         by,
         scan,
+        key,
     } = args;
     let filter = match Filter::parse(&filter.join(" "), now_ms()) {
         Ok(filter) => filter,
@@ -53,10 +54,15 @@ pub(super) fn query(args: &QueryArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let keys = match keyring(log, key.as_deref()) {
+        Ok(keys) => keys,
+        Err(error) => return failed(&error),
+    };
     let search = Search {
         dir: log,
         filter: &filter,
         index: !scan,
+        keys: keys.as_ref(),
     };
     if *count || by.is_some() {
         let by = match by.as_deref().map(|name| Field::named(name).ok_or(name)) {
@@ -85,6 +91,7 @@ pub(super) fn export(args: &ExportArgs) -> Exit {
         since,
         filter,
         format,
+        key,
     } = args;
     let mut text = String::new();
     if let Some(since) = since {
@@ -101,12 +108,28 @@ pub(super) fn export(args: &ExportArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let keys = match keyring(dir, key.as_deref()) {
+        Ok(keys) => keys,
+        Err(error) => return failed(&error),
+    };
     let search = Search {
         dir,
         filter: &filter,
         index: true,
+        keys: keys.as_ref(),
     };
     show(&search, *format, None)
+}
+
+/// The keys that a reader of sealed records has.
+pub(super) fn keyring(dir: &Path, key: Option<&Path>) -> Result<Option<Keyring>, AuditError> {
+    key.map(|path| Keyring::open(dir, &ReaderSecret::read(path)?))
+        .transpose()
+}
+
+fn failed(error: &AuditError) -> Exit {
+    complain(&error.to_string());
+    Exit::Failed
 }
 
 /// Lines without control characters, line by line.
@@ -199,6 +222,12 @@ fn write(
 
 /// An answer that misses something is no good answer.
 fn ended(dir: &Path, stats: Stats, exit: Exit) -> Exit {
+    if stats.sealed > 0 {
+        complain(&format!(
+            "{} of the records are sealed, and only time, class and status are known of them: give the key of a reader with --key",
+            stats.sealed
+        ));
+    }
     let Some(index) = stats.damaged else {
         return exit;
     };

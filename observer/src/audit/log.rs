@@ -176,6 +176,11 @@ impl Log {
         std::mem::take(&mut self.lost)
     }
 
+    /// Counts records that never came to be appended.
+    pub(super) fn lose(&mut self, records: u64) {
+        self.lost += records;
+    }
+
     /// Tiles that could not be written since the start.
     pub const fn tiles_given_up(&self) -> u64 {
         self.tiles.given_up()

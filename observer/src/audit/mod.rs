@@ -15,7 +15,7 @@
 //! public key of the first epoch, `epochs/` proofs of the keys that followed, `key` the private key
 //! in force (mode 0600), `damaged/` what a start could not read, `index/` what searches use, `inbox/`
 //! what people ask of the agent, `witness.key` and `witness.vkey` what witnesses know the log by,
-//! `cosigned/` what they signed.
+//! `cosigned/` what they signed, `sealed-keys/` the keys of sealed records, for their readers.
 
 mod anchor;
 mod consistency;
@@ -38,6 +38,7 @@ mod record_head;
 mod report;
 mod review;
 mod sampling;
+mod sealing;
 mod search;
 mod seed;
 mod segment;
@@ -67,6 +68,7 @@ pub use record_head::RecordHead;
 pub use report::{Fault, Report, Witnessed};
 pub use review::{Event, Review, Row};
 pub use sampling::SamplingRule;
+pub use sealing::{Keyring, ReaderKey, ReaderSecret};
 pub use search::{Each, Field, Filter, FilterError, Indexer, Record, Search, Stats, Value};
 pub use settings::AuditSettings;
 pub use verify::{Trust, verify};

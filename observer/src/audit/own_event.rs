@@ -63,6 +63,13 @@ pub enum OwnEvent {
         /// Public half of the new key.
         vkey: String,
     },
+    /// Records after this one are sealed with another data key.
+    DataKey {
+        /// Name of the key, and of its file.
+        id: String,
+        /// SHA-256 of that file, hexadecimal.
+        sha256: String,
+    },
     /// Somebody has reviewed the log.
     Review {
         /// Who.
@@ -120,6 +127,9 @@ impl OwnEvent {
             ),
             Self::KeyEpoch { epoch, vkey } => {
                 (99, "key_epoch", 1, json!({"epoch": epoch, "vkey": vkey}))
+            }
+            Self::DataKey { id, sha256 } => {
+                (99, "data_key", 1, json!({"id": id, "sha256": sha256}))
             }
             Self::Review {
                 reviewer,
@@ -196,6 +206,10 @@ impl OwnEvent {
                 epoch: 1,
                 vkey: "name+id+key".to_owned(),
             },
+            Self::DataKey {
+                id: "0011223344556677".to_owned(),
+                sha256: hash(),
+            },
             Self::Review {
                 reviewer: "A. Reviewer".to_owned(),
                 remarks: "nothing odd".to_owned(),
@@ -225,6 +239,10 @@ impl OwnEvent {
                     "disk" => "disk",
                     _ => "queue_full",
                 },
+            }),
+            "data_key" => Some(Self::DataKey {
+                id: text("id")?,
+                sha256: text("sha256")?,
             }),
             "left_out" => Some(Self::LeftOut {
                 rule: text("reason")?,

@@ -78,6 +78,8 @@ pub struct Report {
     pub lost: u64,
     /// Calls that rules of the settings left out.
     pub left_out: u64,
+    /// Data keys whose files are gone: what they sealed cannot be read any more.
+    pub data_keys_gone: u64,
     /// Hash tiles that were compared.
     pub tiles: u64,
     /// Hash tiles that are not there: they are made anew when the agent starts, or were pruned.
@@ -140,6 +142,7 @@ impl fmt::Display for Report {
             anchors_pruned,
             lost,
             left_out,
+            data_keys_gone,
             tiles,
             tiles_missing,
             cut_off,
@@ -166,6 +169,12 @@ impl fmt::Display for Report {
         writeln!(out, "declared losses    {lost} records")?;
         if *left_out > 0 {
             writeln!(out, "left out by rules  {left_out} calls")?;
+        }
+        if *data_keys_gone > 0 {
+            writeln!(
+                out,
+                "data keys gone     {data_keys_gone}: what they sealed cannot be read any more"
+            )?;
         }
         if *cut_off > 0 {
             writeln!(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::sampling::SamplingRule;
+use super::sealing::ReaderKey;
 use super::witness::WitnessAddress;
 
 /// How the log is written and how long it is kept.
@@ -22,6 +23,8 @@ pub struct AuditSettings {
     pub max_bytes: u64,
     /// Calls that are left out. Failures never are.
     pub sample: Vec<SamplingRule>,
+    /// Who can read records; if there is nobody, they are not sealed.
+    pub readers: Vec<ReaderKey>,
     /// Who signs which checkpoint they saw.
     pub witnesses: Vec<WitnessAddress>,
     /// How often they are asked, while the log grows.
@@ -38,6 +41,7 @@ impl Default for AuditSettings {
             max_age: Duration::from_secs(366 * 86_400),
             max_bytes: 16 << 30,
             sample: Vec::new(),
+            readers: Vec::new(),
             witnesses: Vec::new(),
             witness_every: Duration::from_secs(10),
         }

@@ -340,6 +340,7 @@ impl Walk<'_> {
             }
             Some(OwnEvent::Retention { first }) => self.pruned_to = self.pruned_to.max(first),
             Some(OwnEvent::Loss { records, .. }) => self.report.lost += records,
+            Some(OwnEvent::DataKey { id, sha256 }) => self.data_key(at, &id, &sha256),
             Some(OwnEvent::LeftOut { calls, .. }) => self.report.left_out += calls,
             Some(OwnEvent::Alarm { what, .. }) => {
                 let what = format!("the agent raised an alarm: {what}");

@@ -12,7 +12,9 @@ use super::log::Log;
 use super::ocsf::Ocsf;
 use super::own_event::OwnEvent;
 use super::queue::{Item, Shared, unix_ms};
+use super::record_head::RecordHead;
 use super::sampling::Sampling;
+use super::sealing::Sealer;
 use super::settings::AuditSettings;
 
 /// After a write failed, how long until the next try: a full disk does not empty in less.
@@ -33,6 +35,7 @@ pub(super) struct Writer {
     disk_untold: u64,
     ocsf: Ocsf,
     sampling: Sampling,
+    sealer: Option<Sealer>,
     /// When calls left out were last told of.
     left_out_at: Instant,
     quiet_since: Instant,
@@ -49,6 +52,7 @@ impl Writer {
         Self {
             log,
             sampling: Sampling::new(&settings.sample),
+            sealer: Sealer::new(dir, &settings.readers),
             settings,
             shared,
             queue_full_told: 0,
@@ -63,6 +67,7 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, items: &Receiver<Vec<Item>>) {
+        self.renew_key();
         let mut commit_at = Instant::now() + self.settings.commit;
         loop {
             let wait = commit_at.saturating_duration_since(Instant::now());
@@ -104,21 +109,31 @@ impl Writer {
             return;
         }
         self.quiet_since = Instant::now();
-        let index = self.log.next_index();
         match item {
             Item::Call(call) => {
-                let (head, record) = self.ocsf.call(call, index);
-                let appended = self.log.append(&head, record.as_bytes());
+                let index = self.log.next_index();
+                let Self {
+                    ocsf, log, sealer, ..
+                } = &mut *self;
+                let (head, record) = ocsf.call(call, index);
+                let appended = append(log, sealer.as_mut(), &head, record);
                 self.appended(appended);
                 let own = self.log.next_index();
-                if let Some((head, record)) = self.ocsf.login(call, own, index) {
-                    let appended = self.log.append(&head, record.as_bytes());
+                let Self {
+                    ocsf, log, sealer, ..
+                } = &mut *self;
+                if let Some((head, record)) = ocsf.login(call, own, index) {
+                    let appended = append(log, sealer.as_mut(), &head, record);
                     self.appended(appended);
                 }
             }
             Item::Finding(finding) => {
-                let (head, record) = self.ocsf.finding(finding, index);
-                let appended = self.log.append(&head, record.as_bytes());
+                let index = self.log.next_index();
+                let Self {
+                    ocsf, log, sealer, ..
+                } = &mut *self;
+                let (head, record) = ocsf.finding(finding, index);
+                let appended = append(log, sealer.as_mut(), &head, record);
                 self.appended(appended);
             }
         }
@@ -141,6 +156,7 @@ impl Writer {
         }
         self.not_before = None;
         self.losses();
+        self.renew_key();
         if self.left_out_at.elapsed() >= LEFT_OUT_EVERY {
             self.left_out();
         }
@@ -163,6 +179,15 @@ impl Writer {
                 }
                 self.outcome(applied);
             }
+        }
+    }
+
+    /// Records are sealed with a new key when it is time.
+    fn renew_key(&mut self) {
+        match self.sealer.as_mut().map(|sealer| sealer.renew(unix_ms())) {
+            Some(Ok(Some(event))) => self.own(&event),
+            Some(Err(error)) => self.outcome(Err(error)),
+            Some(Ok(None)) | None => {}
         }
     }
 
@@ -216,6 +241,25 @@ impl Writer {
             }
             self.shared.failed_writes.fetch_add(1, Ordering::Relaxed);
             self.not_before = Some(Instant::now() + RETRY);
+        }
+    }
+}
+
+/// Appends a record, sealed if there are readers it is for. What cannot be sealed is lost.
+fn append(
+    log: &mut Log,
+    sealer: Option<&mut Sealer>,
+    head: &RecordHead,
+    record: &str,
+) -> Result<(), AuditError> {
+    let Some(sealer) = sealer else {
+        return log.append(head, record.as_bytes());
+    };
+    match sealer.seal(head, log.next_index(), record.as_bytes()) {
+        Some(sealed) => log.append(head, sealed.as_bytes()),
+        None => {
+            log.lose(1);
+            Ok(())
         }
     }
 }

@@ -82,6 +82,18 @@ Again: what is new is added.\n\nExamples:
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Make a key for a reader of sealed records, and print its public half
+    #[command(
+        after_help = "With audit.readers = [\"KEY\"] the agent seals records to that key; it cannot \
+read them back.\n\nExamples:
+  observer audit keygen reader.key                     on the host of the reader, not on this one
+  observer query 'status>=400' --key reader.key"
+    )]
+    Keygen {
+        /// Where the private key is put
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Be a witness for the logs of other hosts: sign which checkpoint was seen last
     #[command(
         after_help = "The agent names it in its settings: audit.witnesses = [\"KEY URL\"], with the \

@@ -47,6 +47,9 @@ pub struct QueryArgs {
     /// Read every record instead of using the index
     #[arg(long)]
     pub scan: bool,
+    /// File with the private key of a reader, for records that are sealed (`observer audit keygen`)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 /// Arguments of `audit export`.
@@ -64,6 +67,9 @@ pub struct ExportArgs {
     /// Form of the records
     #[arg(long, value_enum, default_value = "ocsf")]
     pub format: RecordFormat,
+    /// File with the private key of a reader, for records that are sealed (`observer audit keygen`)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 /// Arguments of `report`.
@@ -81,6 +87,9 @@ pub struct ReportArgs {
     /// Public key of the log's first epoch, as `vkey` had it when the log was made
     #[arg(long, value_name = "KEY")]
     pub vkey: Option<String>,
+    /// File with the private key of a reader, for records that are sealed (`observer audit keygen`)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 /// Arguments of `review`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::table::{Given, Setting, boolean, duration, list, show_list, string, toml_string};
 use super::values::{in_range, parse_size, show_size, show_time};
-use crate::audit::{SamplingRule, WitnessAddress};
+use crate::audit::{ReaderKey, SamplingRule, WitnessAddress};
 
 /// Below this every disk is busy with syncing; above it too much is at stake.
 const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
@@ -107,6 +107,22 @@ pub(super) const AUDIT: &[Setting] = &[
         show: |settings| {
             let rules = settings.audit.sample.iter();
             show_list(rules.map(|rule| toml_string(&rule.to_string())))
+        },
+        example: "",
+    },
+    Setting {
+        key: "audit.readers",
+        doc: &[
+            "Keys of those who can read records (`observer audit keygen`). If any are given, records",
+            "are sealed, and searches need --key; verification does not.",
+        ],
+        set: |settings, given| {
+            settings.audit.readers = list(given, |one| ReaderKey::parse(string(one)?))?;
+            Ok(())
+        },
+        show: |settings| {
+            let readers = settings.audit.readers.iter();
+            show_list(readers.map(|reader| toml_string(&reader.to_string())))
         },
         example: "",
     },

@@ -13,6 +13,7 @@ use super::record::{Record, Value};
 use super::verdict::{Verdict, Verdicts, judge};
 use crate::audit::error::AuditError;
 use crate::audit::frame::{FrameHeader, FrameIndex, Kind as FrameKind};
+use crate::audit::sealing::{Keyring, is_sealed};
 use crate::audit::segment::{self, SegmentReader, Step};
 
 /// Values that a count by field tells apart; the others are counted together under `…`.
@@ -30,6 +31,9 @@ pub struct Search<'a> {
     pub filter: &'a Filter,
     /// Use the index; without, every record is read.
     pub index: bool,
+    /// Opens sealed records; then every record is read, for the index knows of them what is in
+    /// clear only.
+    pub keys: Option<&'a Keyring>,
 }
 
 /// What a search did.
@@ -37,6 +41,8 @@ pub struct Search<'a> {
 pub struct Stats {
     /// Records that fit.
     pub found: u64,
+    /// Of these, sealed: only what is in clear of them could be compared.
+    pub sealed: u64,
     /// Records that were taken apart.
     pub read: u64,
     /// The first record that could not be read because a frame was damaged: `verify` tells more.
@@ -169,7 +175,8 @@ impl Search<'_> {
         }
         let mut units = Vec::new();
         let mut from = None;
-        let mut index = indexer::open(self.dir, first).filter(|_| self.index);
+        let mut index =
+            indexer::open(self.dir, first).filter(|_| self.index && self.keys.is_none());
         if let Some(file) = &mut index {
             let heads = indexer::heads(file).unwrap_or_default();
             let start = SegmentReader::open(&path)?.offset();
@@ -257,6 +264,8 @@ impl Search<'_> {
             }
             let records = header.unpack(payload, &mut raw).into_iter().flatten();
             for (record, nth) in records.zip(0_usize..) {
+                let plain = self.keys.and_then(|keys| keys.unseal(record));
+                let record = plain.as_deref().unwrap_or(record);
                 let fits = match verdicts.at(at + nth) {
                     Verdict::No => false,
                     Verdict::Yes => true,
@@ -267,6 +276,7 @@ impl Search<'_> {
                 };
                 if fits {
                     stats.found += 1;
+                    stats.sealed += u64::from(is_sealed(record));
                     each(header.first + nth as u64, record)?;
                 }
             }

@@ -6,6 +6,7 @@ mod journald;
 mod life;
 mod ocsf_schema;
 mod publishing;
+mod sealing;
 mod search;
 mod structure;
 mod witness;

@@ -4,6 +4,7 @@ use super::Walk;
 use super::anchors::Anchored;
 use crate::audit::keys;
 use crate::audit::note::Note;
+use crate::audit::sealing::{file_hash, key_path_of};
 
 impl Walk<'_> {
     /// What can be told only at the end.
@@ -88,6 +89,20 @@ impl Walk<'_> {
             Err(what) => self
                 .report
                 .fault(None, format!("the file `checkpoint` {what}")),
+        }
+    }
+
+    /// The file of a data key is as it was made, or gone.
+    pub(super) fn data_key(&mut self, at: u64, id: &str, sha256: &str) {
+        let path = key_path_of(self.dir, id);
+        match file_hash(&path) {
+            Ok(Some(found)) if found == sha256 => {}
+            Ok(None) => self.report.data_keys_gone += 1,
+            Ok(Some(_)) => {
+                let what = format!("{} is not the data key that was made here", path.display());
+                self.report.fault(Some(at), what);
+            }
+            Err(error) => self.report.fault(Some(at), error.to_string()),
         }
     }
 }

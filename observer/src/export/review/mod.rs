@@ -124,12 +124,12 @@ mod tests {
         ask(dir, &request).unwrap();
         // Signed at the time of the test, in whatever year that is.
         let far = NOW + 50 * 366 * 86_400_000;
-        let later = Review::of(dir, &Trust::default(), NOW - 86_400_000, far).unwrap();
+        let later = Review::of(dir, &Trust::default(), None, (NOW - 86_400_000, far)).unwrap();
         assert_eq!(later.events.len(), 1, "the review that was signed");
         assert!(review_text(&later, None).contains(": fine & good"));
         assert!(!review_text(&later, None).contains('\u{1b}'));
         assert!(review_page(&later).contains("fine &amp; good"));
-        let review = Review::of(dir, &Trust::default(), NOW - 86_400_000, NOW).unwrap();
+        let review = Review::of(dir, &Trust::default(), None, (NOW - 86_400_000, NOW)).unwrap();
         assert_eq!((review.calls, review.failed), (40, 10));
         assert_eq!(review.services.len(), 1);
         assert!(review.services[0].new && !review.routes[0].new);
