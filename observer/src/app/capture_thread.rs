@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
-use crate::call::Fingerprints;
+use crate::call::{Fingerprints, TrustedProxies};
 use crate::capture::{Libraries, Listing, Translator};
 use crate::discover::Processes;
 use crate::kernel::{
@@ -41,6 +41,7 @@ pub(super) struct CaptureThread {
     pub(super) fingerprints: Fingerprints,
     /// Who has the connections that are open.
     pub(super) listings: Receiver<Listing>,
+    pub(super) proxies: Arc<TrustedProxies>,
     pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
@@ -78,6 +79,7 @@ impl CaptureThread {
             fingerprints,
             listings,
             shown_query_values,
+            proxies,
             stop,
             failed,
         } = self;
@@ -102,6 +104,7 @@ impl CaptureThread {
         };
         pipeline.set_fingerprints(fingerprints);
         pipeline.show_query_values(shown_query_values);
+        pipeline.trust(proxies);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;
@@ -154,7 +157,8 @@ impl CaptureThread {
             if now - published >= PUBLISH_NS || last_round {
                 published = now;
                 pipeline.set_clock_offset(clock_offset_ns());
-                publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
+                let lost = publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
+                back.capture_lost(lost);
                 back.publish(&metrics);
             }
             if last_round {
@@ -238,6 +242,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
     }
 }
 
+/// Tells the metrics; returns how many segments and library calls were lost so far.
 fn publish(
     metrics: &Metrics,
     ledger: &LedgerReader,
@@ -245,9 +250,14 @@ fn publish(
     translator: &Translator,
     pipeline: &Pipeline,
     malformed: u64,
-) {
+) -> u64 {
+    let mut lost = 0;
     match ledger.read() {
-        Ok(books) => metrics.set_ledger(&books),
+        Ok(books) => {
+            metrics.set_ledger(&books);
+            let all = books.iter().flat_map(|source| &source.lost);
+            lost = all.map(|(_, count)| count.calls).sum();
+        }
         Err(error) => tracing::warn!(%error, "the ledger cannot be read"),
     }
     let counts = translator.counts();
@@ -280,4 +290,5 @@ fn publish(
     for (stage, name, _, value) in pipeline.counts().rows() {
         metrics.set_pipeline(stage, &[(name, value)]);
     }
+    lost
 }

@@ -13,6 +13,7 @@ use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
+use super::rules::{self, RuleWatch};
 use super::{audit, complain, host_key, inventory, open_sockets, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
@@ -24,6 +25,7 @@ use crate::export::Style;
 use crate::kernel::{
     Kernel, KernelError, KernelSettings, ProbeOutcome, forbid_dumps, missing_privileges,
 };
+use crate::rules::RuleError;
 use crate::telemetry::Metrics;
 
 /// How often the main thread looks whether another one failed.
@@ -71,6 +73,10 @@ pub(super) fn run(settings: &Settings) -> Exit {
             complain(&error.to_string());
             Exit::Failed
         }
+        Err(StartError::Rules(error)) => {
+            complain(&error.to_string());
+            Exit::Usage
+        }
         Err(StartError::Audit(error)) => {
             complain(&error.to_string());
             Exit::Failed
@@ -90,6 +96,8 @@ enum StartError {
     #[error("the folder of the alerts or the secret of the webhook cannot be read: {0}")]
     Alerts(io::Error),
     #[error(transparent)]
+    Rules(#[from] RuleError),
+    #[error(transparent)]
     Audit(#[from] crate::audit::StartError),
 }
 
@@ -105,6 +113,8 @@ struct Agent {
     /// Delivers alerts.
     alerts: AlertThread,
     inventory: InventoryThread,
+    /// Reads the rules again when they change.
+    rules: RuleWatch,
     libraries: JoinHandle<()>,
     /// Tells the library thread to take all probes off.
     detach: Arc<AtomicBool>,
@@ -116,6 +126,7 @@ struct Agent {
 impl Agent {
     fn start(settings: &Settings, bound: Option<Bound>) -> Result<Self, StartError> {
         forbid_dumps()?;
+        let (rule_set, rules, news) = rules::start(settings)?;
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
@@ -146,6 +157,7 @@ impl Agent {
         let anchor = sink.as_ref().map(AuditSink::anchor);
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
+        back.set_rules(rule_set, Some(news));
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
         if let Some(anchor) = anchor {
@@ -164,6 +176,7 @@ impl Agent {
             filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
             listings: open_sockets::start(!kernel.tells_processes(), Arc::clone(&stop))?,
+            proxies: Arc::new(settings.proxies.clone()),
             shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
@@ -206,6 +219,7 @@ impl Agent {
             audit,
             alerts,
             inventory,
+            rules,
             libraries,
             detach,
             stop,
@@ -223,6 +237,7 @@ impl Agent {
             audit,
             alerts,
             inventory,
+            mut rules,
             libraries,
             detach,
             stop,
@@ -236,7 +251,14 @@ impl Agent {
                 "watching this host; metrics: {metrics}; stop with Ctrl-C"
             ));
         }
-        let waited = wait(settings.duration, listener, metrics, health, &failed);
+        let waited = wait(
+            settings.duration,
+            listener,
+            metrics,
+            health,
+            &failed,
+            &mut rules,
+        );
 
         // Off first, so that what is in the ring is all there will be.
         detach.store(true, Ordering::Release);
@@ -302,6 +324,7 @@ fn wait(
     metrics: Metrics,
     health: Health,
     failed: &AtomicBool,
+    rules: &mut RuleWatch,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -309,6 +332,7 @@ fn wait(
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let stop = async {
             let time_is_up = async {
                 match duration {
@@ -321,7 +345,17 @@ fn wait(
                     tokio::time::sleep(WATCH).await;
                 }
             };
+            let reload = async {
+                let mut look = tokio::time::interval(rules::LOOK);
+                loop {
+                    tokio::select! {
+                        _ = hangup.recv() => rules.read_again(),
+                        _ = look.tick() => rules.look(),
+                    }
+                }
+            };
             tokio::select! {
+                () = reload => {}
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
                 () = time_is_up => {}

@@ -32,6 +32,7 @@ const INDEX_EVERY: Duration = Duration::from_secs(2);
 pub(super) enum Item {
     Call(Box<ApiCall>),
     Finding(Box<Finding>),
+    Own(Box<OwnEvent>),
 }
 
 /// What the log has done so far.
@@ -113,6 +114,11 @@ impl AuditSink {
     /// Takes a finding.
     pub fn finding(&mut self, finding: Finding) {
         self.push(Item::Finding(Box::new(finding)));
+    }
+
+    /// Hands over what the agent says of itself.
+    pub fn own(&mut self, event: OwnEvent) {
+        self.push(Item::Own(Box::new(event)));
     }
 
     fn push(&mut self, item: Item) {

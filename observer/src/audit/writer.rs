@@ -136,6 +136,7 @@ impl Writer {
                 let appended = append(log, sealer.as_mut(), &head, record);
                 self.appended(appended);
             }
+            Item::Own(event) => self.own(event),
         }
     }
 

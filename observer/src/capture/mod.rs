@@ -12,6 +12,7 @@ mod libraries;
 mod listing;
 mod matching;
 mod owners;
+mod tls_binding;
 mod translator;
 
 pub use books::Fates;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::audit_table::AUDIT;
+use super::callers_table::CALLERS;
 use super::findings_table::FINDINGS;
 use super::settings::{Format, Settings};
 use super::values::{
@@ -58,7 +59,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    GENERAL.iter().chain(AUDIT).chain(FINDINGS)
+    GENERAL.iter().chain(AUDIT).chain(CALLERS).chain(FINDINGS)
 }
 
 /// Those that are neither of the audit log nor of findings, sections together.

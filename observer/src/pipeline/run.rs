@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Counts, Output, PipelineSettings};
-use crate::call::{Calls, Fingerprints, OpenCalls};
+use crate::call::{Calls, Fingerprints, OpenCalls, TrustedProxies};
 use crate::protocol::{Http, Message, ProtocolShared};
 use crate::stream::{
     Bytes, Chunk, Conn, ConnId, Direction, Input, Segment, StreamPair, StreamShared, Table,
@@ -71,6 +71,11 @@ impl Pipeline {
     /// Tells the values of these keys of queries, unless they look like secrets.
     pub fn show_query_values(&mut self, keys: Arc<[Box<str>]>) {
         self.shared.calls.show_query_values(keys);
+    }
+
+    /// Believes these proxies when they name clients and users.
+    pub fn trust(&mut self, proxies: Arc<TrustedProxies>) {
+        self.shared.calls.trust(proxies);
     }
 
     /// Says whether the source can leave out bytes that are not needed, and returns what was said
