@@ -102,6 +102,7 @@ fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
             filter: &filter,
             index: true,
             keys: None,
+            from: 0,
         };
         let mut times = Vec::new();
         let mut found = 0;

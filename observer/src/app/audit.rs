@@ -67,7 +67,7 @@ pub(super) fn run(command: &AuditCommandArgs) -> Exit {
         } => return verify_log(dir, vkey.as_deref(), anchor, witness, *json),
         AuditCommandArgs::Prove { index, dir } => prove(dir, *index),
         AuditCommandArgs::CheckProof { file, vkey } => return check_proof(file, vkey),
-        AuditCommandArgs::Export(args) => return super::query::export(args),
+        AuditCommandArgs::Export(args) => return super::export::run(args),
         AuditCommandArgs::RotateKey { dir } => return rotate_key(dir),
         AuditCommandArgs::Publish { dir, out } => publish(dir, out).map(|published| {
             let Published {

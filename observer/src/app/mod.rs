@@ -10,6 +10,7 @@ mod audit_watch;
 mod back_half;
 mod capture_thread;
 mod doctor;
+mod export;
 mod host_key;
 mod inventory;
 mod library_thread;

@@ -60,7 +60,7 @@ pub use merkle::{Frontier, Hash, leaf_hash};
 pub use note::{Checkpoint, Note};
 pub use ocsf::Ocsf;
 pub use opening::Opened;
-pub use own_event::OwnEvent;
+pub use own_event::{OwnEvent, checkpoint_record};
 pub use proof::{Proof, last_checkpoint, prove};
 pub use publish::{Published, publish};
 pub use queue::{AuditCounts, AuditSink, AuditThread, StartError, start};

@@ -124,6 +124,7 @@ impl Reader<'_> {
             filter: &filter,
             index: true,
             keys: self.keys,
+            from: 0,
         };
         let (counts, stats) = search.count(by)?;
         Ok((counts, stats.found))
@@ -165,6 +166,7 @@ impl Reader<'_> {
             filter: &filter,
             index: true,
             keys: self.keys,
+            from: 0,
         };
         let mut events = Vec::new();
         search.run(Some(MOST_EVENTS), &mut |index, bytes| {
@@ -303,6 +305,7 @@ impl Reader<'_> {
             filter: &filter,
             index: true,
             keys: self.keys,
+            from: 0,
         };
         let mut lost = 0_u64;
         let stats = search.run(None, &mut |_, bytes| {

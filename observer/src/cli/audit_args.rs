@@ -58,7 +58,9 @@ Exit code 0 if the log is good, 1 if not.")]
     /// Print the records in a form that other systems read
     #[command(after_help = "Examples:
   observer audit export --since 24h > day.ocsf.jsonl
-  observer audit export --since 2026-11-01 --format csv --filter 'status>=400' > failed.csv")]
+  observer audit export --since 2026-11-01 --format csv --filter 'status>=400' > failed.csv
+  observer audit export --since 7d --format parquet > week.parquet
+  observer audit export --follow --cursor /var/lib/siem/cursor --anchors | siem-forwarder")]
     Export(ExportArgs),
     /// Write the log as plain files that any web server can offer (C2SP tlog-tiles)
     #[command(

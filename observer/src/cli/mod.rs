@@ -19,5 +19,5 @@ pub use command::{CliError, Command, InventoryCommand, completions, parse, parse
 pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport};
 pub use exit::Exit;
 pub use query_args::{
-    ExportArgs, QueryArgs, RecordFormat, ReportArgs, ReviewArgs, ReviewCommandArgs,
+    ExportArgs, ExportFormat, QueryArgs, RecordFormat, ReportArgs, ReviewArgs, ReviewCommandArgs,
 };

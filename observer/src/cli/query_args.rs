@@ -52,6 +52,21 @@ pub struct QueryArgs {
     pub key: Option<PathBuf>,
 }
 
+/// Form of exported records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// OCSF, one JSON object a line, as it is in the log
+    Ocsf,
+    /// The same
+    Jsonl,
+    /// Elastic Common Schema, one JSON object a line
+    Ecs,
+    /// Comma-separated values with a head line
+    Csv,
+    /// Apache Parquet, a column for each field
+    Parquet,
+}
+
 /// Arguments of `audit export`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct ExportArgs {
@@ -66,10 +81,19 @@ pub struct ExportArgs {
     pub filter: Option<String>,
     /// Form of the records
     #[arg(long, value_enum, default_value = "ocsf")]
-    pub format: RecordFormat,
+    pub format: ExportFormat,
     /// File with the private key of a reader, for records that are sealed (`observer audit keygen`)
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(long)]
+    pub follow: bool,
+    /// File that remembers the next record: after a break it goes on there
+    #[arg(long, value_name = "FILE")]
+    pub cursor: Option<PathBuf>,
+    /// After each batch, the last checkpoint as a record: whoever keeps it holds an anchor
+    #[arg(long)]
+    pub anchors: bool,
 }
 
 /// Arguments of `report`.

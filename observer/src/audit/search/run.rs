@@ -34,6 +34,8 @@ pub struct Search<'a> {
     /// Opens sealed records; then every record is read, for the index knows of them what is in
     /// clear only.
     pub keys: Option<&'a Keyring>,
+    /// First index that is looked at.
+    pub from: u64,
 }
 
 /// What a search did.
@@ -159,7 +161,9 @@ impl Search<'_> {
     }
 
     fn segments(&self) -> Result<Vec<(u64, PathBuf)>, AuditError> {
-        let segments = segment::list(self.dir)?;
+        let mut segments = segment::list(self.dir)?;
+        let before = segments.partition_point(|(first, _)| *first <= self.from);
+        segments.drain(..before.saturating_sub(1));
         if segments.is_empty() {
             return Err(AuditError::NoLog {
                 path: self.dir.to_owned(),
@@ -246,6 +250,7 @@ impl Search<'_> {
             let at = row;
             let wanted = |header: &FrameHeader| {
                 header.kind == FrameKind::Records
+                    && header.first + u64::from(header.count) > self.from
                     && of_frame(&self.filter.0, &header.index) != Verdict::No
                     && (at..at + header.count as usize).any(|row| verdicts.at(row) != Verdict::No)
             };
@@ -264,6 +269,9 @@ impl Search<'_> {
             }
             let records = header.unpack(payload, &mut raw).into_iter().flatten();
             for (record, nth) in records.zip(0_usize..) {
+                if header.first + (nth as u64) < self.from {
+                    continue;
+                }
                 let plain = self.keys.and_then(|keys| keys.unseal(record));
                 let record = plain.as_deref().unwrap_or(record);
                 let fits = match verdicts.at(at + nth) {

@@ -45,6 +45,7 @@ fn count(dir: &Path, filter: &str, keys: Option<&Keyring>) -> (u64, u64) {
         filter: &filter,
         index: true,
         keys,
+        from: 0,
     };
     let stats = search
         .run(None, &mut |_, _| Ok::<(), AuditError>(()))

@@ -71,6 +71,7 @@ fn found(dir: &Path, filter: &Filter, index: bool, newest: Option<usize>) -> Vec
         filter,
         index,
         keys: None,
+        from: 0,
     }
     .run(newest, &mut |at, record| {
         assert!(filter.fits(&Record::parse(record)));
@@ -149,6 +150,7 @@ fn every_search_gives_what_a_scan_gives() {
                     filter,
                     index,
                     keys: None,
+                    from: 0,
                 }
                 .count(by)
                 .unwrap()
@@ -181,6 +183,7 @@ fn the_index_spares_reading() {
         filter: &filter,
         index: true,
         keys: None,
+        from: 0,
     }
     .count(None)
     .unwrap();
