@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -37,8 +37,9 @@ fn done(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn audited() -> Result<Agent> {
+fn audited(state: Option<PathBuf>) -> Result<Agent> {
     Agent::launch(Launch {
+        state,
         arguments: vec!["--audit".to_owned()],
         // What a record holds does not depend on where the plaintext is from.
         settings: Some("[capture]\ntls = false\n".to_owned()),
@@ -97,7 +98,10 @@ fn the_log_holds_the_calls_that_nginx_logged_and_no_other() -> Result<()> {
     };
     let nginx = Nginx::start(2)?;
     nginx.file("page.txt", 4321)?;
-    let agent = audited()?;
+    // The log outlives the agent.
+    let folder = TempDir::new()?;
+    let state = folder.path().join("state");
+    let agent = audited(Some(state.clone()))?;
     for _ in 0..3 {
         traffic(&nginx)?;
     }
@@ -112,7 +116,7 @@ fn the_log_holds_the_calls_that_nginx_logged_and_no_other() -> Result<()> {
         let key = (call.method, path, u64::from(call.status), u64::from(port));
         *expected.entry(key).or_default() += 1;
     }
-    let dir = agent.state_folder().join("audit");
+    let dir = state.join("audit");
     let log = dir.to_str().context("a path")?.to_owned();
     let all: u32 = expected.values().sum();
     ensure!(all >= 320, "nginx logged {all}");
@@ -134,7 +138,7 @@ fn the_page_of_a_review_opens_without_network_and_without_an_error() -> Result<(
         return Ok(());
     };
     let nginx = Nginx::start(1)?;
-    let agent = audited()?;
+    let agent = audited(None)?;
     let dir = agent.state_folder().join("audit");
     let log = dir.to_str().context("a path")?;
     for _ in 0..5 {

@@ -18,12 +18,14 @@
 //! `cosigned/` what they signed, `sealed-keys/` the keys of sealed records, for their readers.
 
 mod anchor;
+mod claims;
 mod consistency;
 mod durable;
 mod edge;
 mod error;
 mod frame;
 mod inbox;
+mod json_text;
 mod keys;
 mod log;
 mod merkle;
@@ -53,6 +55,7 @@ mod writer;
 mod tests;
 
 pub use anchor::Anchor;
+pub use claims::push_claims;
 pub use error::AuditError;
 pub use inbox::{Request, ask};
 pub use log::Log;
