@@ -143,6 +143,29 @@ fn a_data_key_that_was_changed_is_found_and_one_that_was_destroyed_is_told() {
 }
 
 #[test]
+fn sealed_records_are_compressed_though_each_is_sealed_by_itself() {
+    let bytes = |readers| {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), readers, 2000);
+        let size: u64 = fs::read_dir(folder.path().join("segments"))
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum();
+        size / 2000
+    };
+    let (plain, sealed) = (
+        bytes(Vec::new()),
+        bytes(vec![ReaderSecret::generate().public()]),
+    );
+    // A record is 900 bytes as text, and 1,200 as base64.
+    assert!(
+        sealed < 600,
+        "{sealed} bytes a record sealed, {plain} plain"
+    );
+    println!("{sealed} bytes a record sealed, {plain} plain");
+}
+
+#[test]
 fn keys_of_readers_are_written_as_they_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let secret = ReaderSecret::generate();

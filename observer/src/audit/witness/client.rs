@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 
@@ -20,6 +20,12 @@ use crate::audit::vkey::Vkey;
 
 /// Times that one checkpoint is sent: a witness may have to tell from where it wants a proof.
 const TRIES: usize = 3;
+/// Longest time of each step of a request.
+const LIMIT: Duration = Duration::from_secs(2);
+/// The same at the end of the log, and the time after which no further witness is asked then:
+/// whoever stops the agent waits for it.
+const LAST_LIMIT: Duration = Duration::from_secs(1);
+const LAST_ROUND: Duration = Duration::from_secs(2);
 
 /// A witness and where it listens, written as `name+id+key http://host:port/prefix`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,11 +164,14 @@ pub(in crate::audit) fn start(
         .name("audit-witness".to_owned())
         .spawn(move || {
             while !stop.load(Ordering::Acquire) {
-                work.round();
-                thread::park_timeout(every);
+                work.round(LIMIT, &mut || !stop.load(Ordering::Acquire));
+                if !stop.load(Ordering::Acquire) {
+                    thread::park_timeout(every);
+                }
             }
             // The last word of the log.
-            work.round();
+            let began = Instant::now();
+            work.round(LAST_LIMIT, &mut || began.elapsed() < LAST_ROUND);
         })
         .map_err(|error: io::Error| {
             AuditError::io("start the thread of the witnesses of", dir)(error)
@@ -171,7 +180,8 @@ pub(in crate::audit) fn start(
 }
 
 impl Work {
-    fn round(&mut self) {
+    /// Visits every witness, as long as `going`.
+    fn round(&mut self, limit: Duration, going: &mut dyn FnMut() -> bool) {
         let Self {
             dir,
             anchor,
@@ -183,19 +193,19 @@ impl Work {
             return;
         };
         for visit in visits {
-            if visit.size < signed.edge.size() {
-                visit.go(dir, &signed, key, told);
+            if visit.size < signed.edge.size() && going() {
+                visit.go(dir, &signed, key, told, limit);
             }
         }
     }
 }
 
 impl Visit {
-    fn go(&mut self, dir: &Path, signed: &Signed, key: &SigningKey, told: &Told) {
+    fn go(&mut self, dir: &Path, signed: &Signed, key: &SigningKey, told: &Told, limit: Duration) {
         let mut old = self.size;
         for _ in 0..TRIES {
             let answer = submission(dir, signed, old, key).and_then(|sent| {
-                post(&self.to.authority, &self.to.path(), &sent.text())
+                post(&self.to.authority, &self.to.path(), &sent.text(), limit)
                     .map(|(status, body)| reply(&sent, &self.to.vkey, status, &body))
                     .map_err(|error| format!("cannot be reached: {error}"))
             });

@@ -2,17 +2,21 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Longest time of connecting, of sending and of waiting for the answer, each.
-const LIMIT: Duration = Duration::from_secs(5);
 /// Bytes of an answer with its head: a few signature lines.
-const MOST: u64 = 64 << 10;
+const MOST: usize = 64 << 10;
 /// Heads of an answer.
 const MAX_HEADERS: usize = 64;
 
-/// Posts `body` to `path` at `authority`. Status and body of the answer.
-pub(super) fn post(authority: &str, path: &str, body: &str) -> io::Result<(u16, Vec<u8>)> {
+/// Posts `body` to `path` at `authority`. Status and body of the answer. `limit` is the longest
+/// time of connecting, of sending, and of the whole answer, each.
+pub(super) fn post(
+    authority: &str,
+    path: &str,
+    body: &str,
+    limit: Duration,
+) -> io::Result<(u16, Vec<u8>)> {
     let target = match authority.rsplit_once(':') {
         Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => authority.to_owned(),
         _ => format!("{authority}:80"),
@@ -21,9 +25,9 @@ pub(super) fn post(authority: &str, path: &str, body: &str) -> io::Result<(u16, 
         .to_socket_addrs()?
         .next()
         .ok_or_else(|| io::Error::other("the name has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
     // HTTP/1.0: the answer ends with the connection, and is never in chunks.
     let head = format!(
         "POST {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: observer\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
@@ -31,8 +35,16 @@ pub(super) fn post(authority: &str, path: &str, body: &str) -> io::Result<(u16, 
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(MOST).read_to_end(&mut answer)?;
+    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+    let began = Instant::now();
+    // Byte by byte it could take for ever.
+    while answer.len() < MOST && began.elapsed() < limit {
+        let read = stream.read(&mut part)?;
+        if read == 0 {
+            break;
+        }
+        answer.extend_from_slice(part.get(..read).unwrap_or_default());
+    }
     parse(&answer).ok_or_else(|| io::Error::other("it does not speak HTTP"))
 }
 

@@ -30,12 +30,24 @@ fn percent(part: u64, all: u64) -> String {
 fn integrity(review: &Review) -> String {
     let report = &review.integrity;
     match report.faults.first() {
-        None => format!(
-            "good: {} records under {} checkpoints, {} not signed yet",
-            report.verified.saturating_sub(report.first),
-            report.checkpoints,
-            report.unanchored
-        ),
+        None => {
+            let mut said = format!(
+                "good: {} records under {} checkpoints, {} not signed yet",
+                report.verified.saturating_sub(report.first),
+                report.checkpoints,
+                report.unanchored
+            );
+            for witness in &report.witnesses {
+                said.push_str(&format!("; {} seen by {}", witness.size, witness.name));
+            }
+            if report.left_out > 0 {
+                said.push_str(&format!("; {} calls left out by rules", report.left_out));
+            }
+            if report.cut_off > 0 {
+                said.push_str(&format!("; {} runs were cut off", report.cut_off));
+            }
+            said
+        }
         Some(fault) => match report.first_bad() {
             Some(index) => format!("BAD from record {index} on: {}", fault.what),
             None => format!("BAD: {}", fault.what),
