@@ -4,7 +4,8 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::inventory::InventorySink;
+use super::audit_watch::AuditWatch;
+use super::inventory::{self, InventorySink};
 use super::rules::RuleNews;
 use crate::alert::AlertSink;
 use crate::audit::{AuditSink, OwnEvent};
@@ -13,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
 use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
+use crate::inventory::RouteStore;
 use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -47,6 +49,7 @@ pub(super) struct BackHalf<W> {
     findings: Vec<Finding>,
     calls: u64,
     audit: Option<AuditSink>,
+    audit_watch: AuditWatch,
     alerts: Option<AlertSink>,
     inventory: Option<InventorySink>,
 }
@@ -54,7 +57,13 @@ pub(super) struct BackHalf<W> {
 impl<W: Write> BackHalf<W> {
     pub(super) fn new(settings: &Settings, metrics: &Metrics, out: W, style: Style) -> Self {
         Self {
-            catalog: Catalog::new(settings.catalog),
+            catalog: {
+                let mut catalog = Catalog::new(settings.catalog);
+                let documents = settings.openapi_documents.as_deref();
+                let documents = documents.map(inventory::declared).unwrap_or_default();
+                catalog.declare(settings.route_rules.clone(), documents);
+                catalog
+            },
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
@@ -72,6 +81,7 @@ impl<W: Write> BackHalf<W> {
             findings: Vec::new(),
             calls: 0,
             audit: None,
+            audit_watch: AuditWatch::default(),
             alerts: None,
             inventory: None,
         }
@@ -107,6 +117,11 @@ impl<W: Write> BackHalf<W> {
         self.inventory = Some(sink);
     }
 
+    /// Goes on from what was learned of routes in runs before.
+    pub(super) fn restore_routes(&mut self, store: &RouteStore) {
+        store.load(|service, record| self.catalog.restore(service, record));
+    }
+
     /// Takes one call. Fails only if its line cannot be written.
     pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
         let Self {
@@ -124,7 +139,8 @@ impl<W: Write> BackHalf<W> {
             findings,
             calls,
             audit,
-            alerts,
+            audit_watch: _,
+            alerts: _,
             inventory,
         } = self;
         *calls += 1;
@@ -149,20 +165,28 @@ impl<W: Write> BackHalf<W> {
         if let Some(audit) = audit {
             audit.call(call);
         }
+        let mut findings = std::mem::take(findings);
         for finding in findings.drain(..) {
-            recorder.finding(&finding);
-            tracing::warn!(rule = &*finding.rule, "{finding}");
-            match exporter {
-                Exporter::Table(table) => table.finding(&finding)?,
-                Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
-                Exporter::None(_) => {}
-            }
-            if let Some(alerts) = alerts {
-                alerts.finding(&finding);
-            }
-            if let Some(audit) = audit {
-                audit.finding(finding);
-            }
+            self.tell(finding)?;
+        }
+        self.findings = findings;
+        Ok(())
+    }
+
+    /// A finding goes to everybody.
+    fn tell(&mut self, finding: Finding) -> std::io::Result<()> {
+        self.recorder.finding(&finding);
+        tracing::warn!(rule = &*finding.rule, "{finding}");
+        match &mut self.exporter {
+            Exporter::Table(table) => table.finding(&finding)?,
+            Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
+            Exporter::None(_) => {}
+        }
+        if let Some(alerts) = &self.alerts {
+            alerts.finding(&finding);
+        }
+        if let Some(audit) = &mut self.audit {
+            audit.finding(finding);
         }
         Ok(())
     }
@@ -171,6 +195,10 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn flush(&mut self) -> std::io::Result<()> {
         if let Some(audit) = &mut self.audit {
             audit.flush();
+            let counts = audit.counts();
+            if let Some(finding) = self.audit_watch.look(counts, Instant::now()) {
+                self.tell(finding)?;
+            }
         }
         match &mut self.exporter {
             Exporter::Table(table) => table.flush(),
@@ -182,8 +210,7 @@ impl<W: Write> BackHalf<W> {
     /// Repeats the counters and sizes of the stages held here.
     pub(super) fn publish(&mut self, metrics: &Metrics) {
         if let Some(inventory) = &mut self.inventory {
-            let catalog = &mut self.catalog;
-            inventory.flush(|| catalog.take_renames());
+            inventory.flush(&mut self.catalog);
             metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
         }
         for news in self.rule_news.iter().flat_map(Receiver::try_iter) {
@@ -222,6 +249,7 @@ impl<W: Write> BackHalf<W> {
         metrics.set_entries("detect", &self.detector.entries());
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
+            metrics.set_entries("audit", &[("signed", audit.anchor().size())]);
         }
         if let Some(alerts) = &self.alerts {
             metrics.set_pipeline("alerts", &alerts.counts().named());

@@ -85,8 +85,8 @@ impl CaptureThread {
             fingerprints,
             listings,
             shown_query_values,
-            record,
             proxies,
+            record,
             stop,
             failed,
         } = self;
@@ -316,6 +316,7 @@ fn publish(
             ("calls_left_out", gate.left_out),
             ("table_full", counts.tables_full),
             ("embryo_lost", counts.embryos_lost),
+            ("connection_not_recorded", pipeline.not_recorded()),
         ],
     );
     let (sockets, streams) = translator.entries();

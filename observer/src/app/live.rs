@@ -17,11 +17,12 @@ use super::rules::{self, RuleWatch};
 use super::{audit, complain, host_key, inventory, open_sockets, output, recording};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
-use crate::audit::AuditThread;
+use crate::audit::{AuditSink, AuditThread};
 use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
 use crate::export::Style;
+use crate::inventory::RouteStore;
 use crate::kernel::{
     Kernel, KernelError, KernelSettings, ProbeOutcome, forbid_dumps, missing_privileges,
 };
@@ -164,14 +165,19 @@ impl Agent {
         let record = settings.record.as_ref().map(recording::start).transpose()?;
         let (record, recording) = record.unzip();
         let (sink, audit) = audit::start(settings)?.unzip();
+        let anchor = sink.as_ref().map(AuditSink::anchor);
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
         back.set_rules(rule_set, Some(news));
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
+        if let Some(anchor) = anchor {
+            sink.set_anchor(anchor);
+        }
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);
+        back.restore_routes(&RouteStore::new(&settings.state_dir));
 
         let capture = CaptureThread {
             parts,
@@ -196,7 +202,7 @@ impl Agent {
             .name("capture".to_owned())
             .spawn(move || capture.run())?;
 
-        let tls = settings.capture.tls;
+        let (tls, cpu_budget) = (settings.capture.tls, settings.capture.cpu_budget);
         let mut probes = LibraryProbes::new(kernel, numbers);
         let (for_libraries, ready) = (metrics.clone(), health.clone());
         let told = Arc::clone(&detach);
@@ -205,13 +211,11 @@ impl Agent {
             .spawn(move || {
                 if !tls {
                     ready.ready();
-                    while !told.load(Ordering::Acquire) {
-                        thread::sleep(WATCH);
-                    }
+                    probes.run_without_tls(&told, cpu_budget, &for_libraries);
                     return;
                 }
                 probes.scan_all();
-                probes.run(&told, &mut |report| {
+                probes.run(&told, cpu_budget, &for_libraries, &mut |report| {
                     for_libraries.set_tls(report);
                     // The first report follows the first scan.
                     ready.ready();

@@ -1,6 +1,8 @@
 //! Writes messages anew from what may be shown of them: heads without secrets, bodies by their
 //! size. What is read back makes the same calls, but for what was in bodies and credentials.
 
+use std::net::SocketAddr;
+
 use super::recording::Recording;
 use crate::call::{public_target, public_value};
 use crate::protocol::{
@@ -188,13 +190,21 @@ impl Recording {
                     self.preface(requests, time_ns);
                 }
             }
+            Message::Proxied { client } => {
+                let (family, server) = match client {
+                    SocketAddr::V4(_) => ("TCP4", "0.0.0.0"),
+                    SocketAddr::V6(_) => ("TCP6", "::"),
+                };
+                let (address, port) = (client.ip(), client.port());
+                let opening = format!("PROXY {family} {address} {server} {port} 0\r\n");
+                self.bytes(requests, time_ns, opening.as_bytes());
+            }
             Message::RequestEnd { .. }
             | Message::Trailers { .. }
             | Message::Content { .. }
             | Message::Messages { .. }
             | Message::Unanswered { .. }
             | Message::Skip { .. }
-            | Message::Proxied { .. }
             | Message::Verdict(_) => {}
         }
     }
