@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::alert_table::ALERTS;
 use super::findings_table::FINDINGS;
 use super::settings::{Format, Settings};
 use super::values::{
@@ -71,7 +72,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    GENERAL.iter().chain(FINDINGS)
+    GENERAL.iter().chain(FINDINGS).chain(ALERTS)
 }
 
 /// Those that are not of findings, sections together.
@@ -537,7 +538,7 @@ fn count(given: Given<'_>, range: &RangeInclusive<u64>) -> Result<usize, String>
 }
 
 /// Each of a list, or a lone one without the brackets.
-fn list<T>(
+pub(super) fn list<T>(
     given: Given<'_>,
     one: impl Fn(Given<'_>) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
