@@ -14,7 +14,7 @@ use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
 use super::rules::{self, RuleWatch};
-use super::{audit, complain, host_key, inventory, output};
+use super::{audit, complain, host_key, inventory, open_sockets, output};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
@@ -171,6 +171,8 @@ impl Agent {
             both_sides: settings.capture.both_sides,
             filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
+            listings: open_sockets::start(!kernel.tells_processes(), Arc::clone(&stop))?,
+            proxies: Arc::new(settings.proxies.clone()),
             shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,

@@ -13,6 +13,7 @@ mod host_key;
 mod inventory;
 mod library_thread;
 mod live;
+mod open_sockets;
 mod output;
 mod query;
 mod recordings;

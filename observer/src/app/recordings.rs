@@ -45,6 +45,7 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
             ..PipelineSettings::default()
         });
         pipeline.show_query_values(Arc::clone(&settings.unsafe_capture.query_values));
+        pipeline.trust(Arc::new(settings.proxies.clone()));
         let mut written = Ok(());
         let replayed = replay_file(file, &mut pipeline, &mut |output| {
             if let Output::Call(call) = output

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
+use crate::call::TrustedProxies;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
 use crate::kernel::{CaptureFilters, SocketCapture};
@@ -101,6 +102,8 @@ pub struct Settings {
     pub capture: Capture,
     /// How callers are named.
     pub identity: IdentitySettings,
+    /// The proxies in front that are believed.
+    pub proxies: TrustedProxies,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
     /// Folder of rules that people wrote.
@@ -126,6 +129,7 @@ impl Default for Settings {
             duration: None,
             capture: Capture::default(),
             identity: IdentitySettings::default(),
+            proxies: TrustedProxies::default(),
             detect: DetectSettings::default(),
             rules: None,
             alert: AlertSettings::default(),

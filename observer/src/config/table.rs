@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::alert_table::ALERTS;
+use super::callers_table::CALLERS;
 use super::findings_table::FINDINGS;
 use super::settings::{Format, Settings};
 use super::values::{
@@ -72,7 +73,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    GENERAL.iter().chain(FINDINGS).chain(ALERTS)
+    GENERAL.iter().chain(CALLERS).chain(FINDINGS).chain(ALERTS)
 }
 
 /// Those that are not of findings, sections together.
@@ -570,7 +571,7 @@ fn name(given: Given<'_>) -> Result<String, String> {
     }
 }
 
-fn show_list(items: impl Iterator<Item = String>) -> Option<String> {
+pub(super) fn show_list(items: impl Iterator<Item = String>) -> Option<String> {
     let items: Vec<String> = items.collect();
     Some(format!("[{}]", items.join(", ")))
 }
