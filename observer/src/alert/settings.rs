@@ -62,3 +62,48 @@ impl Default for AlertSettings {
         }
     }
 }
+
+impl AlertSettings {
+    /// Whether those settings are there that need each other.
+    ///
+    /// # Errors
+    /// A sentence that names what is missing.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.mail_server.is_some() && self.mail_to.is_empty() {
+            return Err("alert.mail_server needs alert.mail_to: who gets the mail");
+        }
+        if self.mail_server.is_none() && !self.mail_to.is_empty() {
+            return Err("alert.mail_to needs alert.mail_server: who takes the mail");
+        }
+        if self.mail_user.is_some() != self.mail_password_file.is_some() {
+            return Err("alert.mail_user and alert.mail_password_file go together");
+        }
+        if self.slack.is_some() && self.slack_file.is_some() {
+            return Err("alert.slack and alert.slack_file exclude each other");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AlertSettings;
+    use crate::alert::MailServer;
+
+    #[test]
+    fn settings_that_need_each_other_are_missed() {
+        let mut settings = AlertSettings {
+            mail_server: Some(MailServer::parse("smtp://127.0.0.1").unwrap()),
+            ..AlertSettings::default()
+        };
+        assert!(settings.check().unwrap_err().contains("mail_to"));
+        settings.mail_to = vec!["ops@example.org".to_owned()];
+        assert_eq!(settings.check(), Ok(()));
+        settings.mail_user = Some("observer".to_owned());
+        assert!(settings.check().unwrap_err().contains("mail_password_file"));
+        settings.mail_password_file = Some("mail.password".into());
+        assert_eq!(settings.check(), Ok(()));
+        settings.mail_server = None;
+        assert!(settings.check().unwrap_err().contains("mail_server"));
+    }
+}

@@ -41,6 +41,8 @@ impl Targets {
     /// # Errors
     /// Something cannot be read, or something is missing.
     pub(super) fn new(settings: AlertSettings) -> io::Result<Self> {
+        let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+        settings.check().map_err(invalid)?;
         let AlertSettings {
             alertmanager,
             alertmanager_token_file,
@@ -58,7 +60,6 @@ impl Targets {
             cooldown: _,
             resolve_after: _,
         } = settings;
-        let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host: String = host.trim().chars().filter(char::is_ascii_graphic).collect();
         let slack =
@@ -73,25 +74,14 @@ impl Targets {
             };
         let mailing = match mail_server {
             None => None,
-            Some(_) if mail_to.is_empty() => {
-                return Err(invalid(
-                    "alert.mail_server needs alert.mail_to: who gets the mail",
-                ));
-            }
             Some(server) => {
                 let password = mail_password_file
                     .as_deref()
                     .map(secret::read_text)
                     .transpose()?;
-                let login = match (mail_user, password) {
-                    (Some(user), Some(password)) => Some(Login { user, password }),
-                    (None, None) => None,
-                    _ => {
-                        return Err(invalid(
-                            "alert.mail_user and alert.mail_password_file go together",
-                        ));
-                    }
-                };
+                let login = mail_user
+                    .zip(password)
+                    .map(|(user, password)| Login { user, password });
                 Some(Mailing {
                     server,
                     from: mail_from.unwrap_or_else(|| {
