@@ -33,6 +33,7 @@ mod finding;
 mod login;
 mod objects;
 mod outcome;
+mod pace;
 mod proofs;
 mod rate;
 mod rule;
