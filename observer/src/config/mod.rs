@@ -6,6 +6,7 @@
 
 mod audit_table;
 mod callers_table;
+mod capture_table;
 mod error;
 mod file;
 mod findings_table;
