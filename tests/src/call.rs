@@ -9,6 +9,8 @@ pub struct Endpoint {
     pub ip: Option<String>,
     /// TCP port.
     pub port: Option<u16>,
+    /// The proxy that named the address.
+    pub peer_ip: Option<String>,
 }
 
 /// The process at the end that was observed.
@@ -93,6 +95,8 @@ pub struct Call {
     pub service: Option<String>,
     /// Status of the final answer; absent where there was none.
     pub status: Option<u16>,
+    /// Status of gRPC.
+    pub grpc_status: Option<u32>,
     /// Milliseconds from the first byte of the request to the last of the answer.
     pub duration_ms: Option<f64>,
     /// Body bytes of the request.

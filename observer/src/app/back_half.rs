@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::audit_watch::AuditWatch;
-use super::inventory::InventorySink;
+use super::inventory::{self, InventorySink};
 use super::rules::RuleNews;
 use crate::alert::AlertSink;
 use crate::audit::{AuditSink, OwnEvent};
@@ -14,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
 use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
+use crate::inventory::RouteStore;
 use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::Usage;
@@ -56,7 +57,13 @@ pub(super) struct BackHalf<W> {
 impl<W: Write> BackHalf<W> {
     pub(super) fn new(settings: &Settings, metrics: &Metrics, out: W, style: Style) -> Self {
         Self {
-            catalog: Catalog::new(settings.catalog),
+            catalog: {
+                let mut catalog = Catalog::new(settings.catalog);
+                let documents = settings.openapi_documents.as_deref();
+                let documents = documents.map(inventory::declared).unwrap_or_default();
+                catalog.declare(settings.route_rules.clone(), documents);
+                catalog
+            },
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
@@ -108,6 +115,11 @@ impl<W: Write> BackHalf<W> {
     /// What is served goes to the inventory too.
     pub(super) fn set_inventory(&mut self, sink: InventorySink) {
         self.inventory = Some(sink);
+    }
+
+    /// Goes on from what was learned of routes in runs before.
+    pub(super) fn restore_routes(&mut self, store: &RouteStore) {
+        store.load(|service, record| self.catalog.restore(service, record));
     }
 
     /// Takes one call. Fails only if its line cannot be written.
@@ -198,8 +210,7 @@ impl<W: Write> BackHalf<W> {
     /// Repeats the counters and sizes of the stages held here.
     pub(super) fn publish(&mut self, metrics: &Metrics) {
         if let Some(inventory) = &mut self.inventory {
-            let catalog = &mut self.catalog;
-            inventory.flush(|| catalog.take_renames());
+            inventory.flush(&mut self.catalog);
             metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
         }
         for news in self.rule_news.iter().flat_map(Receiver::try_iter) {

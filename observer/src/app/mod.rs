@@ -18,6 +18,7 @@ mod live;
 mod open_sockets;
 mod output;
 mod query;
+mod recording;
 mod recordings;
 mod review;
 mod routes;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::call::TrustedProxies;
-use crate::catalog::CatalogLimits;
+use crate::catalog::{CatalogLimits, RouteRule};
 use crate::detect::DetectSettings;
 use crate::kernel::{CaptureFilters, SocketCapture};
 use crate::protocol::BODY_PEEK;
+use crate::record::Secrets;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -115,12 +116,26 @@ pub struct Settings {
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// Routes that are declared by hand.
+    pub route_rules: Vec<RouteRule>,
     /// Folder of OpenAPI documents, one `SERVICE.json` each.
     pub openapi_documents: Option<PathBuf>,
     /// What is told beyond what is safe.
     pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
     pub audit: AuditSettings,
+    /// Where a recording of this run is written, if anywhere. By flag alone: a recording is for
+    /// a while.
+    pub record: Option<RecordSettings>,
+}
+
+/// A recording of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// The transcript; there must be no such file yet.
+    pub file: PathBuf,
+    /// What becomes of secrets.
+    pub secrets: Secrets,
 }
 
 impl Default for Settings {
@@ -137,9 +152,11 @@ impl Default for Settings {
             rules: None,
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
+            route_rules: Vec::new(),
             openapi_documents: None,
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
+            record: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::audit_table::AUDIT;
-use super::callers_table::CALLERS;
+use super::callers_table::{CALLERS, route_rule};
 use super::capture_table::CAPTURE;
 use super::findings_table::FINDINGS;
 use super::settings::{Format, Settings};
@@ -146,6 +146,22 @@ const GENERAL: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.catalog.max_routes_per_service.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "catalog.routes",
+        doc: &[
+            "Routes that are known and not learned, of all services or of one: [\"/users/{id}\",",
+            "\"shop /files/{path...}\"].",
+        ],
+        set: |settings, given| {
+            settings.route_rules = list(given, route_rule)?;
+            Ok(())
+        },
+        show: |settings| {
+            let rules = settings.route_rules.iter();
+            show_list(rules.map(|rule| toml_string(&rule.to_string())))
+        },
         example: "",
     },
     Setting {

@@ -8,11 +8,14 @@
 //! weighed: redb lets nobody read while the agent writes, SQLite is C code; and all of it is a few
 //! megabytes, bounded.
 
+mod change;
+mod checked_file;
 mod documents;
 mod endpoint;
 mod listening;
 mod open_api;
 mod owner;
+mod route_store;
 mod service;
 mod standing;
 mod state;
@@ -22,11 +25,13 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use change::Change;
 pub use documents::{Document, Documented, documents};
 pub use endpoint::Endpoint;
 pub use listening::listening;
 pub use open_api::open_api;
 pub use owner::Owners;
+pub use route_store::RouteStore;
 pub use service::{Program, Service};
 pub use standing::{findings, orphans, states};
 pub use state::Inventory;
