@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 22] = [
+const NEEDED: [Package; 23] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -41,6 +41,7 @@ const NEEDED: [Package; 22] = [
     needed("haproxy", "haproxy"),
     needed("ruby", "ruby"),
     needed("php", "php-cli"),
+    needed("java", "default-jdk-headless"),
     needed("prometheus-alertmanager", "prometheus-alertmanager"),
     needed("rsyslogd", "rsyslog"),
 ];
