@@ -187,7 +187,7 @@ impl Agent {
             .name("capture".to_owned())
             .spawn(move || capture.run())?;
 
-        let tls = settings.capture.tls;
+        let (tls, cpu_budget) = (settings.capture.tls, settings.capture.cpu_budget);
         let mut probes = LibraryProbes::new(kernel, numbers);
         let (for_libraries, ready) = (metrics.clone(), health.clone());
         let told = Arc::clone(&detach);
@@ -196,13 +196,11 @@ impl Agent {
             .spawn(move || {
                 if !tls {
                     ready.ready();
-                    while !told.load(Ordering::Acquire) {
-                        thread::sleep(WATCH);
-                    }
+                    probes.run_without_tls(&told, cpu_budget, &for_libraries);
                     return;
                 }
                 probes.scan_all();
-                probes.run(&told, &mut |report| {
+                probes.run(&told, cpu_budget, &for_libraries, &mut |report| {
                     for_libraries.set_tls(report);
                     // The first report follows the first scan.
                     ready.ready();

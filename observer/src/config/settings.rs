@@ -50,6 +50,8 @@ pub struct Capture {
     pub filters: CaptureFilters,
     /// First bytes of a body that are read for an operation or an error; 0: none.
     pub body_peek: u32,
+    /// Thousandths of a processor that a probe may use.
+    pub cpu_budget: u32,
 }
 
 impl Default for Capture {
@@ -61,6 +63,7 @@ impl Default for Capture {
             tls: true,
             filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,
+            cpu_budget: 1000,
         }
     }
 }
