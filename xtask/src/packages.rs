@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 23] = [
+const NEEDED: [Package; 25] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -42,6 +42,10 @@ const NEEDED: [Package; 23] = [
     needed("ruby", "ruby"),
     needed("php", "php-cli"),
     needed("java", "default-jdk-headless"),
+    // Not a program: a library that PHP loads.
+    needed("php-soap", "php-soap"),
+    // Node of NodeSource brings it; Debian's has it apart.
+    needed("npm", "npm"),
     needed("prometheus-alertmanager", "prometheus-alertmanager"),
     needed("rsyslogd", "rsyslog"),
 ];
@@ -67,6 +71,13 @@ pub fn missing() -> Vec<&'static str> {
 /// Whether a program is here. Servers lie in folders that not every user's `PATH`
 /// names.
 pub fn has(program: &str) -> bool {
+    if program == "php-soap" {
+        return Command::new("php").arg("-m").output().is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .any(|line| line == "soap")
+        });
+    }
     on_path(program).is_some()
         || ["/usr/sbin", "/sbin"]
             .iter()

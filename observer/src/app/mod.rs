@@ -16,6 +16,7 @@ mod live;
 mod open_sockets;
 mod output;
 mod query;
+mod recording;
 mod recordings;
 mod review;
 mod routes;

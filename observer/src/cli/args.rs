@@ -37,6 +37,7 @@ pub enum CommandArgs {
   sudo observer run                                    a live table; metrics on 127.0.0.1:9464
   sudo observer run --format jsonl --duration 60s      one JSON object a call, for a minute
   sudo observer run --format none --metrics 0.0.0.0:9464   metrics only, for Prometheus
+  sudo observer run --record calls.transcript          a recording for `observer replay`, without secrets
   sudo observer run --config /etc/observer.toml        settings from a file; flags win over it")]
     Run(RunArgs),
     /// Show the API calls in recordings; needs no privileges
@@ -145,6 +146,13 @@ pub struct RunArgs {
     /// Write the audit log, in the folder `audit` under the state folder
     #[arg(long)]
     pub audit: bool,
+    /// Write a transcript of this run, for `observer replay`, into a new file that only its owner
+    /// can read: without bodies, credentials and values of queries
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Record all bytes as they are, secrets too
+    #[arg(long, requires = "record")]
+    pub record_secrets: bool,
 }
 
 /// Arguments of `audit`.

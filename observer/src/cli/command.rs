@@ -16,7 +16,8 @@ use super::args::{
 };
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
-use crate::config::{ConfigError, Settings, load};
+use crate::config::{ConfigError, RecordSettings, Settings, load};
+use crate::record::Secrets;
 
 /// What to do, with valid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +202,8 @@ fn run(args: RunArgs) -> Result<Settings, ConfigError> {
         duration,
         both_sides,
         audit,
+        record,
+        record_secrets,
     } = args;
     let mut settings = from_file(config.as_deref())?;
     settings.format = format.unwrap_or(settings.format);
@@ -209,6 +212,13 @@ fn run(args: RunArgs) -> Result<Settings, ConfigError> {
     settings.duration = duration.or(settings.duration);
     settings.capture.both_sides |= both_sides;
     settings.audit.enabled |= audit;
+    settings.record = record.map(|file| RecordSettings {
+        file,
+        secrets: match record_secrets {
+            true => Secrets::Kept,
+            false => Secrets::Redacted,
+        },
+    });
     Ok(settings)
 }
 
@@ -342,6 +352,7 @@ mod tests {
             &["run", "--duration", "soon"][..],
             &["run", "--metrics", "9464"],
             &["run", "--format", "xml"],
+            &["run", "--record-secrets"],
             &["replay"],
             &["nonsense"],
             &[],
