@@ -17,7 +17,7 @@ use super::rules::{self, RuleWatch};
 use super::{audit, complain, host_key, inventory, open_sockets, output, recording};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
-use crate::audit::AuditThread;
+use crate::audit::{AuditSink, AuditThread};
 use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
@@ -165,11 +165,15 @@ impl Agent {
         let record = settings.record.as_ref().map(recording::start).transpose()?;
         let (record, recording) = record.unzip();
         let (sink, audit) = audit::start(settings)?.unzip();
+        let anchor = sink.as_ref().map(AuditSink::anchor);
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
         back.set_rules(rule_set, Some(news));
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
+        if let Some(anchor) = anchor {
+            sink.set_anchor(anchor);
+        }
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);

@@ -11,9 +11,10 @@ use thiserror::Error;
 
 use super::alerts_args::{AlertsArgs, AlertsCommandArgs};
 use super::args::{
-    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
-    InventoryArgs, OpenapiArgs, ReplayArgs, RunArgs,
+    Args, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, InventoryArgs, OpenapiArgs,
+    ReplayArgs, RunArgs,
 };
+use super::audit_args::AuditCommandArgs;
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
 use crate::config::{ConfigError, RecordSettings, Settings, load};
@@ -374,7 +375,9 @@ mod tests {
 
     #[test]
     fn every_command_has_examples() {
-        for sub in Args::command().get_subcommands() {
+        let root = Args::command();
+        let audit = root.find_subcommand("audit").unwrap();
+        for sub in root.get_subcommands().chain(audit.get_subcommands()) {
             let help = sub
                 .get_after_help()
                 .map(ToString::to_string)
