@@ -205,7 +205,6 @@ impl Recording {
             | Message::Messages { .. }
             | Message::Unanswered { .. }
             | Message::Skip { .. }
-            | Message::Proxied { .. }
             | Message::Verdict(_) => {}
         }
     }
