@@ -17,6 +17,7 @@
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
 //! - [`alert`]: tells of findings.
 //! - [`audit`]: the log that cannot be altered unseen.
+//! - [`journal`]: what of usage must outlive the agent, in a file.
 //! - [`inventory`]: services, endpoints and callers, kept in a file.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
 //! - [`recent`]: the bounded map that several of them use.
@@ -35,6 +36,7 @@ pub mod detect;
 pub mod discover;
 pub mod export;
 pub mod inventory;
+pub mod journal;
 pub mod kernel;
 pub mod pipeline;
 pub mod protocol;

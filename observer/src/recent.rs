@@ -64,6 +64,11 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         self.old.remove(key).or(young)
     }
 
+    /// What is held, in no order.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.young.values().chain(self.old.values())
+    }
+
     /// Entries held now.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()

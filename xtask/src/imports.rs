@@ -21,7 +21,7 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 ///   where its bytes are from.
 /// - `config` stands right of every stage: a stage takes a plain struct of its own
 ///   settings, and `app` fills it from the configuration.
-const ORDER: [&[&str]; 18] = [
+const ORDER: [&[&str]; 19] = [
     &["recent"],
     &["discover"],
     &["stream"],
@@ -33,6 +33,7 @@ const ORDER: [&[&str]; 18] = [
     &["kernel"],
     &["capture", "replay"],
     &["audit"],
+    &["journal"],
     &["export"],
     &["alert"],
     &["telemetry", "inventory"],

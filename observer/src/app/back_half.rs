@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use super::inventory::InventorySink;
+use super::limits;
+use super::usage::UsageSink;
 use crate::alert::AlertSink;
 use crate::audit::AuditSink;
 use crate::call::ApiCall;
@@ -11,7 +13,7 @@ use crate::config::{Format, Settings};
 use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
 use crate::telemetry::{Metrics, Recorder};
-use crate::usage::Usage;
+use crate::usage::{Excess, Limits, Usage};
 
 /// Where lines go.
 #[derive(Debug)]
@@ -29,13 +31,16 @@ pub(super) struct BackHalf<W> {
     detector: Detector,
     proofs: Proofs,
     usage: Usage,
+    limits: Limits,
     recorder: Recorder,
     exporter: Exporter<W>,
     findings: Vec<Finding>,
+    excesses: Vec<Excess>,
     calls: u64,
     audit: Option<AuditSink>,
     alerts: Option<AlertSink>,
     inventory: Option<InventorySink>,
+    meter: Option<UsageSink>,
 }
 
 impl<W: Write> BackHalf<W> {
@@ -46,6 +51,7 @@ impl<W: Write> BackHalf<W> {
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
             usage: Usage::default(),
+            limits: Limits::new(settings.limits.clone()),
             recorder: metrics.recorder(),
             exporter: match settings.format {
                 Format::Table => Exporter::Table(Table::new(out, style)),
@@ -53,10 +59,12 @@ impl<W: Write> BackHalf<W> {
                 Format::None => Exporter::None(out),
             },
             findings: Vec::new(),
+            excesses: Vec::new(),
             calls: 0,
             audit: None,
             alerts: None,
             inventory: None,
+            meter: None,
         }
     }
 
@@ -75,6 +83,12 @@ impl<W: Write> BackHalf<W> {
         self.inventory = Some(sink);
     }
 
+    /// Usage goes to its file too; quotas of the last run are in `limits`.
+    pub(super) fn set_usage(&mut self, sink: UsageSink, limits: Limits) {
+        self.meter = Some(sink);
+        self.limits = limits;
+    }
+
     /// Takes one call. Fails only if its line cannot be written.
     pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
         let Self {
@@ -83,13 +97,16 @@ impl<W: Write> BackHalf<W> {
             detector,
             proofs,
             usage,
+            limits,
             recorder,
             exporter,
             findings,
+            excesses,
             calls,
             audit,
             alerts,
             inventory,
+            meter,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
@@ -101,8 +118,17 @@ impl<W: Write> BackHalf<W> {
             inventory.push(&call);
         }
         usage.record(&call);
+        if let Some(meter) = meter {
+            meter.push(&call);
+        }
         recorder.call(&call);
         detector.push(&call, &mut |finding| findings.push(finding));
+        limits.push(&call, &mut |excess| excesses.push(excess));
+        for excess in excesses.drain(..) {
+            if let Some(limit) = limits.limit(excess.limit).filter(|_| excess.telling) {
+                findings.push(limits::finding(limit, &excess, &call));
+            }
+        }
         match exporter {
             Exporter::Table(table) => table.call(&call)?,
             Exporter::Jsonl(jsonl) => jsonl.call(&call)?,
@@ -149,6 +175,12 @@ impl<W: Write> BackHalf<W> {
             inventory.flush(|| catalog.take_renames());
             metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
         }
+        if let Some(meter) = &mut self.meter {
+            meter.flush(&mut self.limits);
+            metrics.set_pipeline("usage", &[("evicted", meter.evicted())]);
+            metrics.set_entries("usage", &meter.entries());
+        }
+        metrics.set_pipeline("limits", &[("evicted", self.limits.evicted())]);
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
         metrics.set_entries("detect", &self.detector.entries());
@@ -179,7 +211,10 @@ impl<W: Write> BackHalf<W> {
     }
 
     /// The writer, and with it the last lines.
-    pub(super) fn into_out(self) -> W {
+    pub(super) fn into_out(mut self) -> W {
+        if let Some(meter) = self.meter {
+            meter.finish(&mut self.limits);
+        }
         if let Some(inventory) = self.inventory {
             inventory.finish();
         }

@@ -13,7 +13,8 @@ use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
-use super::{audit, complain, host_key, inventory, output};
+use super::usage::UsageThread;
+use super::{audit, complain, host_key, inventory, output, usage};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
@@ -25,6 +26,7 @@ use crate::kernel::{
     Kernel, KernelError, KernelSettings, ProbeOutcome, forbid_dumps, missing_privileges,
 };
 use crate::telemetry::Metrics;
+use crate::usage::Limits;
 
 /// How often the main thread looks whether another one failed.
 const WATCH: Duration = Duration::from_millis(100);
@@ -105,6 +107,7 @@ struct Agent {
     /// Delivers alerts.
     alerts: AlertThread,
     inventory: InventoryThread,
+    usage: UsageThread,
     libraries: JoinHandle<()>,
     /// Tells the library thread to take all probes off.
     detach: Arc<AtomicBool>,
@@ -150,6 +153,9 @@ impl Agent {
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);
+        let mut limits = Limits::new(settings.limits.clone());
+        let (usage_sink, usage) = usage::start(&settings.state_dir, &mut limits)?;
+        back.set_usage(usage_sink, limits);
 
         let capture = CaptureThread {
             parts,
@@ -201,6 +207,7 @@ impl Agent {
             audit,
             alerts,
             inventory,
+            usage,
             libraries,
             detach,
             stop,
@@ -218,6 +225,7 @@ impl Agent {
             audit,
             alerts,
             inventory,
+            usage,
             libraries,
             detach,
             stop,
@@ -244,6 +252,7 @@ impl Agent {
         }
         alerts.finish();
         inventory.finish();
+        usage.finish();
 
         let (Ok(()), Ok(captured)) = (libraries, captured) else {
             complain("a thread of the agent panicked; please report this as a bug");

@@ -1,7 +1,7 @@
 //! The one place that wires the parts: reads as the program's life.
 //!
 //! Threads: `capture` reads the ring and runs the whole pipeline; `libraries` finds TLS libraries
-//! and attaches probes; `output` writes lines; `audit` writes the audit log; `inventory` keeps its file; the main thread serves metrics and waits for
+//! and attaches probes; `output` writes lines; `audit` writes the audit log; `inventory` and `usage` keep their files; the main thread serves metrics and waits for
 //! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
 
 mod alerts;
@@ -12,6 +12,7 @@ mod doctor;
 mod host_key;
 mod inventory;
 mod library_thread;
+mod limits;
 mod live;
 mod output;
 mod query;
@@ -19,6 +20,7 @@ mod recordings;
 mod review;
 mod routes;
 mod running_agent;
+mod usage;
 
 use std::io::{self, Write as _};
 
@@ -37,6 +39,7 @@ pub fn run(command: Command) -> Exit {
         Command::Query(args) => query::query(&args),
         Command::Alerts { dir, json } => alerts::run(&dir, json),
         Command::Inventory(command) => inventory::run(&command),
+        Command::Usage(command) => usage::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => print(&config::effective(&settings)),
         Command::Completions(shell) => {

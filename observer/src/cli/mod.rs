@@ -11,7 +11,9 @@ mod query_args;
 
 pub use args::{Args, AuditCommandArgs};
 pub use clap_complete::Shell;
-pub use command::{CliError, Command, InventoryCommand, completions, parse, parse_from};
+pub use command::{
+    CliError, Command, InventoryCommand, UsageCommand, completions, parse, parse_from,
+};
 pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport};
 pub use exit::Exit;
 pub use query_args::{

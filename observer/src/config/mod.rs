@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod findings_table;
+mod limits_table;
 mod settings;
 mod table;
 mod values;

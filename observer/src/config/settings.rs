@@ -11,6 +11,7 @@ use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
 use crate::kernel::{CaptureFilters, SocketCapture};
 use crate::protocol::BODY_PEEK;
+use crate::usage::Limit;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -103,6 +104,8 @@ pub struct Settings {
     pub identity: IdentitySettings,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
+    /// What callers may use.
+    pub limits: Vec<Limit>,
     /// Who is told of findings.
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
@@ -125,6 +128,7 @@ impl Default for Settings {
             capture: Capture::default(),
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
+            limits: Vec::new(),
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
             openapi_documents: None,

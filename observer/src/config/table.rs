@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::findings_table::FINDINGS;
+use super::limits_table::LIMIT;
 use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
@@ -51,6 +52,8 @@ pub(super) enum Given<'a> {
     Integer(u64),
     Text(&'a str),
     List(Vec<Given<'a>>),
+    /// Keys with their values.
+    Table(Vec<(&'a str, Given<'a>)>),
     /// Of a type that no setting has.
     Other(&'static str),
 }
@@ -135,6 +138,7 @@ const GENERAL: &[Setting] = &[
         show: |settings| settings.duration.map(|time| toml_string(&show_time(time))),
         example: "\"1h\"",
     },
+    LIMIT,
     Setting {
         key: "capture.ring_bytes",
         doc: &[
@@ -580,6 +584,7 @@ fn kind(given: Given<'_>) -> &'static str {
         Given::Integer(_) => "a number",
         Given::Text(_) => "a string",
         Given::List(_) => "a list",
+        Given::Table(_) => "a section",
         Given::Other(kind) => kind,
     }
 }
