@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::blocking::Blocking;
 use super::inventory::InventorySink;
 use super::limits;
 use super::usage::UsageSink;
@@ -41,6 +42,7 @@ pub(super) struct BackHalf<W> {
     alerts: Option<AlertSink>,
     inventory: Option<InventorySink>,
     meter: Option<UsageSink>,
+    blocking: Option<Blocking>,
 }
 
 impl<W: Write> BackHalf<W> {
@@ -65,6 +67,7 @@ impl<W: Write> BackHalf<W> {
             alerts: None,
             inventory: None,
             meter: None,
+            blocking: None,
         }
     }
 
@@ -89,6 +92,11 @@ impl<W: Write> BackHalf<W> {
         self.limits = limits;
     }
 
+    /// Who exceeds a limit that blocks is turned away.
+    pub(super) fn set_blocking(&mut self, blocking: Option<Blocking>) {
+        self.blocking = blocking;
+    }
+
     /// Takes one call. Fails only if its line cannot be written.
     pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
         let Self {
@@ -107,6 +115,7 @@ impl<W: Write> BackHalf<W> {
             alerts,
             inventory,
             meter,
+            blocking,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
@@ -125,8 +134,17 @@ impl<W: Write> BackHalf<W> {
         detector.push(&call, &mut |finding| findings.push(finding));
         limits.push(&call, &mut |excess| excesses.push(excess));
         for excess in excesses.drain(..) {
-            if let Some(limit) = limits.limit(excess.limit).filter(|_| excess.telling) {
+            let Some(limit) = limits.limit(excess.limit) else {
+                continue;
+            };
+            if excess.telling {
                 findings.push(limits::finding(limit, &excess, &call));
+            }
+            if let Some(blocking) = blocking {
+                let client = excess.client.zip(meter.as_ref());
+                let callers = client.map_or(0, |((ip, _), meter)| meter.callers_of(ip));
+                let mut tell = |finding| findings.push(finding);
+                blocking.excess(limit, &excess, &call, callers, &mut tell);
             }
         }
         match exporter {
@@ -179,6 +197,10 @@ impl<W: Write> BackHalf<W> {
             meter.flush(&mut self.limits);
             metrics.set_pipeline("usage", &[("evicted", meter.evicted())]);
             metrics.set_entries("usage", &meter.entries());
+        }
+        if let Some(blocking) = &mut self.blocking {
+            blocking.tick();
+            metrics.set_pipeline("blocking", &blocking.named());
         }
         metrics.set_pipeline("limits", &[("evicted", self.limits.evicted())]);
         metrics.set_pipeline("catalog", &self.catalog.counts().named());

@@ -14,7 +14,7 @@ use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
 use super::usage::UsageThread;
-use super::{audit, complain, host_key, inventory, output, usage};
+use super::{audit, blocking, complain, host_key, inventory, output, usage};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
@@ -155,7 +155,11 @@ impl Agent {
         back.set_inventory(inventory_sink);
         let mut limits = Limits::new(settings.limits.clone());
         let (usage_sink, usage) = usage::start(&settings.state_dir, &mut limits)?;
+        if limits.blocks() && !settings.block.enabled {
+            tracing::warn!("limits that block only tell: block.enabled is false");
+        }
         back.set_usage(usage_sink, limits);
+        back.set_blocking(blocking::start(&settings.block)?);
 
         let capture = CaptureThread {
             parts,

@@ -7,6 +7,7 @@
 mod alerts;
 mod audit;
 mod back_half;
+mod blocking;
 mod capture_thread;
 mod doctor;
 mod host_key;

@@ -5,6 +5,7 @@
 //! have bounds.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -162,6 +163,11 @@ impl UsageSink {
     /// Rows of each dimension.
     pub(super) fn entries(&self) -> [(&'static str, u64); 4] {
         Dimension::ALL.map(|by| (by.as_str(), self.meter.ranking(by).len() as u64))
+    }
+
+    /// Callers that a client's address is known to be shared by, up to four.
+    pub(super) fn callers_of(&self, client: IpAddr) -> usize {
+        self.meter.callers_of(client)
     }
 }
 

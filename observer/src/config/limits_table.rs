@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::settings::Settings;
-use super::table::{Given, Setting, integer, string, toml_string};
+use super::table::{
+    Given, Setting, boolean, duration, integer, list, network, show_list, string, toml_string,
+};
 use super::values::{in_range, quoted, show_time, time};
 use crate::usage::{Action, Counted, Dimension, Limit, LimitWindow, Period};
 
@@ -15,7 +17,83 @@ const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from
 /// Above this nothing is limited.
 const MOST: RangeInclusive<u64> = 1..=(1 << 53);
 
-/// The one setting.
+/// Longer than this is for a firewall.
+const BLOCK_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+/// The kernel half has room for as many.
+const BLOCK_ENTRIES: RangeInclusive<u64> = 1..=observer_common::block::BLOCK_ENTRIES as u64;
+
+/// The settings of blocking.
+pub(super) const BLOCK: &[Setting] = &[
+    Setting {
+        key: "block.enabled",
+        doc: &[
+            "Drop what comes from clients that exceed a limit whose action is to block, and close their",
+            "connections. The only setting that changes what happens to traffic.",
+        ],
+        set: |settings, given| {
+            settings.block.enabled = boolean(given)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.block.enabled.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "block.dry_run",
+        doc: &[
+            "Only tell who would be dropped. Set it to false after some days without surprises.",
+        ],
+        set: |settings, given| {
+            settings.block.dry_run = boolean(given)?;
+            Ok(())
+        },
+        show: |settings| Some(settings.block.dry_run.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "block.time",
+        doc: &["A client is let in again after this time: 1s to 1d."],
+        set: |settings, given| {
+            settings.block.time = duration(given, &BLOCK_TIME)?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(&show_time(settings.block.time))),
+        example: "",
+    },
+    Setting {
+        key: "block.max_entries",
+        doc: &["Clients dropped at a time, at most: 1 to 4096."],
+        set: |settings, given| {
+            let count = in_range(integer(given)?, &BLOCK_ENTRIES, |n| n.to_string())?;
+            settings.block.max_entries = u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        show: |settings| Some(settings.block.max_entries.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "block.allow",
+        doc: &[
+            "Networks that are never dropped, whatever they do: gateways, health checks, offices.",
+            "This host itself never is.",
+        ],
+        set: |settings, given| {
+            settings.block.allow = list(given, network)?;
+            Ok(())
+        },
+        show: |settings| {
+            show_list(
+                settings
+                    .block
+                    .allow
+                    .iter()
+                    .map(|it| toml_string(&it.to_string())),
+            )
+        },
+        example: "",
+    },
+];
+
+/// The one setting of limits.
 pub(super) const LIMIT: Setting = Setting {
     key: "limit",
     doc: &[
@@ -23,7 +101,8 @@ pub(super) const LIMIT: Setting = Setting {
         "\"client\", \"endpoint\" or \"service\". `limit`: the number. `window`: \"1s\" to \"1d\", sliding, or a",
         "quota of the calendar (UTC): \"hour\", \"day\" or \"month\". Optional: `key`, whom it is for, a name as",
         "in `observer usage` or the beginning of one with a * after it (default: \"*\", each); `count`:",
-        "\"calls\" (default), \"bytes\", \"errors\" or \"failures\"; `action`: \"alert\" (default).",
+        "\"calls\" (default), \"bytes\", \"errors\" or \"failures\"; `action`: \"alert\" (default), or \"block\" for",
+        "clients and identities, see [block].",
     ],
     set: |settings, given| {
         let Given::List(items) = given else {
@@ -106,12 +185,17 @@ fn one(given: Given<'_>) -> Result<Limit, String> {
     }
     match wanted.first() {
         Some(missing) => Err(format!("{missing} is missing")),
+        None if read.action == Action::Block
+            && matches!(read.per, Dimension::Endpoint | Dimension::Service) =>
+        {
+            Err("action: only a client or an identity can be blocked".to_owned())
+        }
         None => Ok(read),
     }
 }
 
 /// What can be done about an excess.
-const ACTIONS: [Action; 1] = [Action::Alert];
+const ACTIONS: [Action; 2] = [Action::Alert, Action::Block];
 
 fn window(given: Given<'_>) -> Result<LimitWindow, String> {
     let text = match given {

@@ -14,6 +14,6 @@ mod values;
 
 pub use error::ConfigError;
 pub use file::{load, parse};
-pub use settings::{Capture, Format, IdentitySettings, Settings, UnsafeCapture};
+pub use settings::{BlockSettings, Capture, Format, IdentitySettings, Settings, UnsafeCapture};
 pub use table::{effective, sample};
 pub use values::{MetricsAddress, parse_duration, parse_metrics, parse_size};

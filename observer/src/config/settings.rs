@@ -9,7 +9,7 @@ use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
-use crate::kernel::{CaptureFilters, SocketCapture};
+use crate::kernel::{CaptureFilters, Network, SocketCapture};
 use crate::protocol::BODY_PEEK;
 use crate::usage::Limit;
 
@@ -87,6 +87,33 @@ pub struct UnsafeCapture {
     pub query_values: Arc<[Box<str>]>,
 }
 
+/// Whether and how clients are turned away that exceed a limit whose action is to block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockSettings {
+    /// They may be.
+    pub enabled: bool,
+    /// It is only told who would be.
+    pub dry_run: bool,
+    /// How long, each time.
+    pub time: Duration,
+    /// Clients that are turned away at a time, at most.
+    pub max_entries: u32,
+    /// Who never is, besides this host itself.
+    pub allow: Vec<Network>,
+}
+
+impl Default for BlockSettings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            dry_run: true,
+            time: Duration::from_secs(600),
+            max_entries: 1024,
+            allow: Vec::new(),
+        }
+    }
+}
+
 /// All settings, valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -106,6 +133,8 @@ pub struct Settings {
     pub detect: DetectSettings,
     /// What callers may use.
     pub limits: Vec<Limit>,
+    /// Who is turned away.
+    pub block: BlockSettings,
     /// Who is told of findings.
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
@@ -129,6 +158,7 @@ impl Default for Settings {
             identity: IdentitySettings::default(),
             detect: DetectSettings::default(),
             limits: Vec::new(),
+            block: BlockSettings::default(),
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
             openapi_documents: None,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::findings_table::FINDINGS;
-use super::limits_table::LIMIT;
+use super::limits_table::{BLOCK, LIMIT};
 use super::settings::{Format, Settings};
 use super::values::{
     in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
@@ -74,7 +74,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    GENERAL.iter().chain(FINDINGS)
+    GENERAL.iter().chain(FINDINGS).chain(BLOCK)
 }
 
 /// Those that are not of findings, sections together.
@@ -541,7 +541,7 @@ fn count(given: Given<'_>, range: &RangeInclusive<u64>) -> Result<usize, String>
 }
 
 /// Each of a list, or a lone one without the brackets.
-fn list<T>(
+pub(super) fn list<T>(
     given: Given<'_>,
     one: impl Fn(Given<'_>) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
@@ -560,7 +560,7 @@ fn port(given: Given<'_>) -> Result<u16, String> {
     u16::try_from(port).map_err(|_| "is no port".to_owned())
 }
 
-fn network(given: Given<'_>) -> Result<Network, String> {
+pub(super) fn network(given: Given<'_>) -> Result<Network, String> {
     let text = string(given)?;
     text.parse()
         .map_err(|why| format!("{} {why}", quoted(text)))
@@ -573,7 +573,7 @@ fn name(given: Given<'_>) -> Result<String, String> {
     }
 }
 
-fn show_list(items: impl Iterator<Item = String>) -> Option<String> {
+pub(super) fn show_list(items: impl Iterator<Item = String>) -> Option<String> {
     let items: Vec<String> = items.collect();
     Some(format!("[{}]", items.join(", ")))
 }

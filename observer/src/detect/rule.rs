@@ -63,6 +63,7 @@ rules! {
     CREDENTIAL_IN_URL "credential_in_url" "T1552" Medium "a credential is part of the URL, where logs keep it"
     LONG_LIVED_TOKEN "long_lived_token" "T1550.001" Low "a token is valid for longer than a day"
     LIMIT_EXCEEDED "limit_exceeded" "T1499" Medium "a limit of the settings is exceeded"
+    CLIENT_BLOCKED "client_blocked" "T1499" High "a client that exceeded a limit is turned away"
 }
 
 /// The built-in detection of this name.

@@ -1,10 +1,11 @@
 //! Usage by caller, client, endpoint and service.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 
 use super::dimension::Dimension;
 use super::measure::Measured;
-use super::name::write_name;
+use super::name::{write_client, write_name};
 use super::ranking::Ranking;
 use super::row::Row;
 use crate::call::{ApiCall, Role};
@@ -102,8 +103,10 @@ impl Meter {
     }
 
     /// Callers that a client's address is known to be shared by, up to four.
-    pub fn callers_of(&self, client: &str) -> usize {
-        let key = self.hasher.hash_one(client);
+    pub fn callers_of(&self, client: IpAddr) -> usize {
+        let mut name = String::new();
+        write_client(client, &mut name);
+        let key = self.hasher.hash_one(name.as_str());
         let row = self.ranking(Dimension::Client).row(key);
         row.map_or(0, Row::callers)
     }
@@ -169,8 +172,8 @@ mod tests {
         assert_eq!((bob.total.calls, bob.total.failures), (1, 1));
         let client = row(&meter, Dimension::Client, "192.0.2.7");
         assert_eq!((client.total.calls, client.callers()), (4, 2));
-        assert_eq!(meter.callers_of("192.0.2.7"), 2);
-        assert_eq!(meter.callers_of("192.0.2.8"), 0);
+        assert_eq!(meter.callers_of([192, 0, 2, 7].into()), 2);
+        assert_eq!(meter.callers_of([192, 0, 2, 8].into()), 0);
         let endpoint = row(&meter, Dimension::Endpoint, "shop GET /orders/{id}");
         assert_eq!(endpoint.total.calls, 4);
         let service = row(&meter, Dimension::Service, "shop");

@@ -21,19 +21,29 @@ pub fn client_network(address: IpAddr) -> (IpAddr, u8) {
     }
 }
 
+/// Writes the name of a client.
+pub(super) fn write_client(address: IpAddr, out: &mut String) {
+    // Writing to a string does not fail.
+    let _ = match client_network(address) {
+        (address, 64) => write!(out, "{address}/64"),
+        (address, _) => write!(out, "{address}"),
+    };
+}
+
 /// Writes the name of what a call counts for; false if it counts for nothing of the kind.
 pub(super) fn write_name(dimension: Dimension, call: &ApiCall, out: &mut String) -> bool {
     out.clear();
     let service = call.service.as_deref().unwrap_or("unknown");
-    // Writing to a string does not fail.
     let _ = match dimension {
         Dimension::Identity => match call.identity.as_deref() {
             Some(Identity { kind, id, .. }) => write!(out, "{}:{id}", kind.as_str()),
             None => return false,
         },
-        Dimension::Client => match call.client.map(|client| client_network(client.ip())) {
-            Some((address, 64)) => write!(out, "{address}/64"),
-            Some((address, _)) => write!(out, "{address}"),
+        Dimension::Client => match call.client {
+            Some(client) => {
+                write_client(client.ip(), out);
+                Ok(())
+            }
             None => return false,
         },
         Dimension::Endpoint => {
