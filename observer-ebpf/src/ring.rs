@@ -65,12 +65,22 @@ pub fn crowded() -> bool {
     waiting() >= CROWDED_BYTES.load()
 }
 
+/// Records of this size and more are of a large body, most of which nobody needs: the reader is to
+/// say so soon.
+const LARGE: u64 = 16 << 10;
+/// The mark for those.
+const WAKE_LARGE_BYTES: u64 = 64 << 10;
+
 /// Wakes the reader when the waiting bytes pass the mark, and leaves it to its poll otherwise:
 /// a wake-up for each event costs more than the event (2 µs against 0.4 µs measured).
 #[inline(always)]
 pub fn wake(record: u64) -> u64 {
     let waiting = waiting();
-    let mark = WAKE_BYTES.load();
+    let mark = if record >= LARGE {
+        WAKE_LARGE_BYTES
+    } else {
+        WAKE_BYTES.load()
+    };
     if waiting >= mark && waiting < mark + 2 * record {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {

@@ -179,6 +179,7 @@ fn call(n: u64, random: u64) -> ApiCall {
             )
                 .into(),
         ),
+        peer: None,
         server: Some(([10, 0, 0, 21], 8443).into()),
         process: None,
         auth: Auth {

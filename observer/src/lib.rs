@@ -15,6 +15,7 @@
 //! - [`pipeline`]: those three in one piece; [`replay`] feeds it from recorded transcripts.
 //! - [`catalog`]: names the endpoint.
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
+//! - [`rules`]: rules that people write, over the same calls.
 //! - [`alert`]: tells of findings.
 //! - [`audit`]: the log that cannot be altered unseen.
 //! - [`journal`]: what of usage must outlive the agent, in a file.
@@ -42,6 +43,7 @@ pub mod pipeline;
 pub mod protocol;
 pub mod recent;
 pub mod replay;
+pub mod rules;
 pub mod stream;
 pub mod telemetry;
 pub mod usage;

@@ -4,9 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use observer_tests::agent::binary;
+use observer_tests::agent::{Launch, binary};
+use observer_tests::curl::curl;
 use observer_tests::running::run;
-use observer_tests::{Nginx, Script, live};
+use observer_tests::{Agent, Nginx, Script, live, wait};
 use serde_json::Value;
 
 fn doctor(arguments: &[&str]) -> Result<String> {
@@ -78,4 +79,43 @@ fn the_same_is_told_as_json() -> Result<()> {
     );
     ensure!(holds(&json, &|it| it == "attached"), "{json:#}");
     Ok(())
+}
+
+/// Three connections with TLS to nginx; true as soon as the agent's books, and `doctor`, have them
+/// as `read` or `unread`.
+fn books_say(settings: &str, plaintext: &str, other: &str) -> Result<()> {
+    let nginx = Nginx::start(2)?;
+    let agent = Agent::launch(Launch {
+        settings: Some(settings.to_owned()),
+        ..Launch::default()
+    })?;
+    for _ in 0..3 {
+        curl(&["-k", &nginx.tls_url("/status/200")])?;
+    }
+    let of = |plaintext: &str, what: &str| -> Result<f64> {
+        let name = format!("observer_process_tls_{what}_total");
+        let labels = [("process", "nginx"), ("plaintext", plaintext)];
+        Ok(agent.metrics()?.sum(&name, &labels))
+    };
+    wait::until("the books of nginx", Duration::from_secs(20), || {
+        of(plaintext, "connections")
+            .ok()
+            .filter(|&ended| ended >= 3.0)
+    })?;
+    ensure!(of(plaintext, "bytes")? > 300.0);
+    ensure!(of(other, "connections")? == 0.0, "{}", agent.diagnostics());
+    let metrics = format!("127.0.0.1:{}", agent.metrics_port());
+    let text = doctor(&["--metrics", &metrics])?;
+    let line = format!("TLS connections {plaintext}");
+    ensure!(text.contains(&line), "{text}");
+    Ok(())
+}
+
+#[test]
+fn tls_that_was_read_and_tls_that_was_not_are_told_by_process() -> Result<()> {
+    let Some(_turn) = live(&["nginx", "openssl", "curl"]) else {
+        return Ok(());
+    };
+    books_say("", "read", "unread")?;
+    books_say("[capture]\ntls = false\n", "unread", "read")
 }

@@ -29,6 +29,7 @@ const ORDER: [&[&str]; 19] = [
     &["call"],
     &["catalog"],
     &["usage", "detect"],
+    &["rules"],
     &["pipeline"],
     &["kernel"],
     &["capture", "replay"],

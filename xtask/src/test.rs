@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::BufRead as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -72,6 +72,9 @@ impl Part {
 
 /// What a live test says, on standard error, when the host lacks something it needs.
 const SKIPPED: &str = "SKIPPED ";
+
+/// Programs of live tests that may fail at first; more are no accident.
+const MOST_AGAIN: usize = 3;
 
 /// How one half of the tests ended.
 enum Outcome {
@@ -154,13 +157,15 @@ fn plain_tests(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
 /// Runs the tests on real servers, as root if that is possible, and returns how many
 /// were skipped.
+///
+/// Built as this user; only the test programs are run with sudo. What they see depends on how much
+/// of the machine they get, so a program that fails is run once more: a second failure counts, and
+/// the first is named at the end.
 fn live_tests(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
-    match host::root() {
+    let root = host::root();
+    match &root {
         Root::Already => provide_programs(workspace, arguments),
-        Root::Sudo => {
-            name_missing_programs();
-            return live_tests_with_sudo(workspace, arguments);
-        }
+        Root::Sudo => name_missing_programs(),
         Root::No(why) => {
             name_missing_programs();
             eprintln!(
@@ -169,63 +174,67 @@ fn live_tests(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
             );
         }
     }
-    let mut skipped = 0;
-    let mut table = TlsTable::default();
-    let mut tests = cargo::command(&workspace.root);
-    tests.args(["test", "--package", LIVE, "--no-fail-fast"]);
-    if let Some(part) = arguments.part {
-        tests.args(["--test", part.program()]);
-    }
-    tests
-        .arg("--")
-        // They share ports, processes and the kernel's probes.
-        .arg("--test-threads=1")
-        .args(&arguments.runner)
-        .env("OBSERVER_BIN", workspace.agent());
-    let result = cargo::run_heard(&mut tests, "a test on real servers", |line| {
-        skipped += usize::from(line.starts_with(SKIPPED));
-        table.hear(line);
-    });
-    print!("{}", table.text());
-    result?;
-    Ok(skipped)
-}
-
-/// Builds the live tests as this user, runs only the test programs with sudo, and
-/// returns how many tests were skipped.
-fn live_tests_with_sudo(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
+    let sudo = matches!(root, Root::Sudo);
     let programs = build_live_tests(workspace, arguments.part)?;
-    let folder = workspace.root.join("tests");
-    let path = std::env::var_os("PATH").unwrap_or_default();
     let (mut failed, mut skipped) = (0, 0);
+    let mut again = Vec::new();
     let mut table = TlsTable::default();
     for program in &programs {
-        eprintln!("     Running {} with sudo", program.display());
-        let mut variables = [OsString::from("PATH="), OsString::from("OBSERVER_BIN=")];
-        variables[0].push(&path);
-        variables[1].push(workspace.agent());
-        // Where it needs a password, sudo asks on the terminal itself.
-        let mut sudo = Command::new("sudo");
-        sudo.current_dir(&folder)
-            .args(["--", "env"])
-            .args(variables)
-            .arg(program)
-            .arg("--test-threads=1")
-            .args(&arguments.runner);
-        let result = cargo::run_heard(&mut sudo, "a test on real servers", |line| {
-            skipped += usize::from(line.starts_with(SKIPPED));
-            table.hear(line);
-        });
+        let mut run = || {
+            let mut here = 0;
+            let mut tests = live_program(workspace, program, sudo);
+            tests.args(&arguments.runner);
+            let result = cargo::run_heard(&mut tests, "a test on real servers", |line| {
+                here += usize::from(line.starts_with(SKIPPED));
+                table.hear(line);
+            });
+            (result, here)
+        };
+        let (mut result, mut here) = run();
+        if let Err(error) = &result
+            && again.len() < MOST_AGAIN
+        {
+            eprintln!("error: {error:#}: {} runs once more", program.display());
+            again.push(program.display());
+            (result, here) = run();
+        }
+        skipped += here;
         if let Err(error) = result {
             eprintln!("error: {error:#}");
             failed += 1;
         }
     }
     print!("{}", table.text());
+    for program in again {
+        println!("xtask test: {program} failed at first and was run again; why it failed is above");
+    }
     if failed > 0 {
         bail!("{failed} of {} test programs failed", programs.len());
     }
     Ok(skipped)
+}
+
+/// The command that runs one program of live tests.
+fn live_program(workspace: &Workspace, program: &Path, sudo: bool) -> Command {
+    eprintln!("     Running {}", program.display());
+    let mut command = if sudo {
+        let mut variables = [OsString::from("PATH="), OsString::from("OBSERVER_BIN=")];
+        variables[0].push(std::env::var_os("PATH").unwrap_or_default());
+        variables[1].push(workspace.agent());
+        // Where it needs a password, sudo asks on the terminal itself.
+        let mut command = Command::new("sudo");
+        command.args(["--", "env"]).args(variables).arg(program);
+        command
+    } else {
+        let mut command = Command::new(program);
+        command.env("OBSERVER_BIN", workspace.agent());
+        command
+    };
+    command
+        .current_dir(workspace.root.join("tests"))
+        // They share ports, processes and the kernel's probes.
+        .arg("--test-threads=1");
+    command
 }
 
 /// Builds the live tests and returns their programs, as cargo names them.

@@ -4,6 +4,8 @@
 //! Alertmanager, a webhook, a Slack-compatible webhook and syslog, and a list of those that are
 //! open. Never: a finding that slows the agent down: what finds no room in the queue is counted.
 //!
+//! A [`Silence`] keeps alerts from being told for a time; they stay in the list.
+//!
 //! What waits to be delivered lies on the disk, so an outage or a restart delays it and loses
 //! nothing.
 
@@ -24,10 +26,14 @@ mod deliver;
 mod message;
 mod note;
 mod open_alerts;
+mod silence;
+mod silences;
 mod sink;
 mod spool;
 
 pub use address::{HttpAddress, SyslogAddress};
 pub use note::Alert;
 pub use open_alerts::{OpenAlerts, read_open};
+pub use silence::Silence;
+pub use silences::Silences;
 pub use sink::{AlertCounts, AlertSettings, AlertSink, AlertThread, start};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::Finding;
 
 /// What was found about one subject, from the first time to the last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// Name of the rule.
     pub rule: String,
@@ -15,6 +15,12 @@ pub struct Alert {
     pub mitre: String,
     /// A client, an account, or an endpoint.
     pub subject: String,
+    /// Address or network of the client, if it is about one.
+    #[serde(default)]
+    pub client: String,
+    /// Routes of the last finding.
+    #[serde(default)]
+    pub routes: Vec<String>,
     /// Service, if it is known.
     pub service: String,
     /// One plain sentence, of the last finding.
@@ -25,6 +31,9 @@ pub struct Alert {
     pub last_unix_ns: u64,
     /// Findings.
     pub findings: u64,
+    /// When it was last told, Unix time in nanoseconds; 0: not yet, because it is silenced.
+    #[serde(default)]
+    pub told_unix_ns: u64,
     /// Nothing was found any more for a while.
     pub resolved: bool,
 }
@@ -36,11 +45,14 @@ impl Alert {
             severity: finding.severity.as_str().to_owned(),
             mitre: finding.mitre.to_string(),
             subject: finding.subject(),
+            client: finding.client_text(),
+            routes: finding.routes.iter().map(ToString::to_string).collect(),
             service: finding.service.as_deref().unwrap_or_default().to_owned(),
             message: finding.message.to_string(),
             first_unix_ns: finding.time_unix_ns,
             last_unix_ns: finding.time_unix_ns,
             findings: 1,
+            told_unix_ns: 0,
             resolved: false,
         }
     }

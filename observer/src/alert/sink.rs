@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::address::{HttpAddress, SyslogAddress};
 use super::note::Alert;
 use super::open_alerts::{OpenAlerts, read_open};
+use super::silences::Silences;
 use super::spool::{Spool, Waiting, write_whole};
 use super::{deliver, message};
 use crate::detect::Finding;
@@ -138,7 +139,6 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(char::is_ascii_graphic).collect();
     let work = Work {
-        state,
         settings,
         secret,
         host: if host.is_empty() {
@@ -147,6 +147,8 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
             host
         },
         open,
+        silences: Silences::open(&state)?,
+        state,
         spool,
         counts: Arc::clone(&counts),
         wait: FIRST_WAIT,
@@ -158,12 +160,21 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
     Ok((AlertSink { queue, counts }, AlertThread { thread }))
 }
 
+/// Unix time, nanoseconds.
+fn unix_ns() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
 struct Work {
     state: PathBuf,
     settings: AlertSettings,
     secret: Option<Vec<u8>>,
     host: String,
     open: OpenAlerts,
+    silences: Silences,
     spool: Spool,
     counts: Arc<AlertCounts>,
     wait: Duration,
@@ -173,34 +184,48 @@ struct Work {
 impl Work {
     fn run(mut self, findings: &Receiver<Finding>) {
         self.list();
+        let mut looked = Instant::now();
         loop {
             match findings.recv_timeout(ROUND) {
                 Ok(finding) => {
-                    if let Some(alert) = self.open.push(&finding) {
+                    let now = unix_ns();
+                    let silences = &self.silences;
+                    if let Some(alert) =
+                        self.open.push(&finding, |alert| silences.cover(alert, now))
+                    {
                         self.keep(&alert);
                     }
                     self.list();
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let now = SystemTime::now()
-                        .duration_since(UNIX_EPOCH)
-                        .unwrap_or_default();
-                    let over = self
-                        .open
-                        .resolve(u64::try_from(now.as_nanos()).unwrap_or(0));
-                    for alert in &over {
-                        self.keep(alert);
-                    }
-                    if !over.is_empty() {
-                        self.list();
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.deliver();
                     return;
                 }
             }
+            if looked.elapsed() >= ROUND {
+                looked = Instant::now();
+                self.look();
+            }
             self.deliver();
+        }
+    }
+
+    /// Takes note of other silences, and of alerts that are over.
+    fn look(&mut self) {
+        if let Err(error) = self.silences.read() {
+            tracing::warn!(%error, "the list of silences cannot be read; the one before stays in force");
+        }
+        let now = unix_ns();
+        let over = self.open.resolve(now);
+        for alert in &over {
+            // Nobody is told of the end of what nobody was told of.
+            if alert.told_unix_ns != 0 && !self.silences.cover(alert, now) {
+                self.keep(alert);
+            }
+        }
+        if !over.is_empty() {
+            self.list();
         }
     }
 

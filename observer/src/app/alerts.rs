@@ -1,16 +1,26 @@
-//! `observer alerts`: what is open now.
+//! `observer alerts`: what is open now, and what is not to be told.
 
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::{complain, print};
+use super::{complain, print, silences};
 use crate::alert::{Alert, read_open};
-use crate::cli::Exit;
+use crate::cli::{AlertsCommandArgs, Exit, SilenceArgs};
 use crate::export::{harden_json, rfc3339, terminal_text};
 
-/// Lists the alerts that the agent with this state folder holds open.
-pub(super) fn run(dir: &Path, json: bool) -> Exit {
+/// Runs the command for the agent with this state folder.
+pub(super) fn run(dir: &Path, json: bool, command: Option<&AlertsCommandArgs>) -> Exit {
+    match command {
+        None => list(dir, json),
+        Some(AlertsCommandArgs::Silence(SilenceArgs { command, new })) => {
+            silences::run(dir, json, command.as_ref(), new)
+        }
+    }
+}
+
+/// Lists the alerts that are open.
+fn list(dir: &Path, json: bool) -> Exit {
     let mut alerts = match read_open(dir) {
         Ok(alerts) => alerts,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -48,9 +58,14 @@ pub(super) fn run(dir: &Path, json: bool) -> Exit {
 fn line(alert: &Alert) -> String {
     let mut line = String::new();
     let time = rfc3339(alert.last_unix_ns);
+    let silent = if alert.told_unix_ns == 0 {
+        " (not told)"
+    } else {
+        ""
+    };
     let _ = write!(
         line,
-        "{} {:<6} {} x{}: {}",
+        "{} {:<6} {} x{}{silent}: {}",
         time.get(..19).unwrap_or(&time),
         alert.severity,
         alert.rule,

@@ -1,20 +1,27 @@
 //! What happens to a call once it is rebuilt: named, judged, counted, shown.
 
 use std::io::Write;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use super::blocking::Blocking;
 use super::inventory::InventorySink;
 use super::limits;
+use super::rules::RuleNews;
 use super::usage::UsageSink;
 use crate::alert::AlertSink;
-use crate::audit::AuditSink;
+use crate::audit::{AuditSink, OwnEvent};
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
 use crate::detect::{Detector, Finding, Judge, Proofs};
 use crate::export::{Jsonl, Style, Table};
+use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::{Excess, Limits, Usage};
+
+/// A host that loses traffic may do so for hours: the audit log has a record of it this often.
+const LOSS_ROUND: Duration = Duration::from_secs(10);
 
 /// Where lines go.
 #[derive(Debug)]
@@ -31,6 +38,12 @@ pub(super) struct BackHalf<W> {
     judge: Judge,
     detector: Detector,
     proofs: Proofs,
+    rules: UserRules,
+    /// Rules that changed while this runs.
+    rule_news: Option<Receiver<RuleNews>>,
+    rules_refused: u64,
+    /// Loss of capture that the audit log tells of, and when it was told.
+    loss_told: (u64, Option<Instant>),
     usage: Usage,
     limits: Limits,
     recorder: Recorder,
@@ -52,6 +65,10 @@ impl<W: Write> BackHalf<W> {
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
             proofs: Proofs::default(),
+            rules: UserRules::default(),
+            rule_news: None,
+            rules_refused: 0,
+            loss_told: (0, None),
             usage: Usage::default(),
             limits: Limits::new(settings.limits.clone()),
             recorder: metrics.recorder(),
@@ -74,6 +91,21 @@ impl<W: Write> BackHalf<W> {
     /// Calls and findings go to the audit log too.
     pub(super) fn set_audit(&mut self, sink: Option<AuditSink>) {
         self.audit = sink;
+    }
+
+    /// Rules of the user's, and where those come from that replace them.
+    pub(super) fn set_rules(&mut self, rules: RuleSet, news: Option<Receiver<RuleNews>>) {
+        if let Some(audit) = &mut self.audit
+            && !rules.is_empty()
+        {
+            audit.own(OwnEvent::RulesChange {
+                before: String::new(),
+                now: rules.sha256(),
+                rules: rules.len() as u64,
+            });
+        }
+        self.rules = UserRules::new(rules);
+        self.rule_news = news;
     }
 
     /// Findings become alerts.
@@ -104,6 +136,10 @@ impl<W: Write> BackHalf<W> {
             judge,
             detector,
             proofs,
+            rules,
+            rule_news: _,
+            rules_refused: _,
+            loss_told: _,
             usage,
             limits,
             recorder,
@@ -147,6 +183,7 @@ impl<W: Write> BackHalf<W> {
                 blocking.excess(limit, &excess, &call, callers, &mut tell);
             }
         }
+        rules.push(&call, &mut |finding| findings.push(finding));
         match exporter {
             Exporter::Table(table) => table.call(&call)?,
             Exporter::Jsonl(jsonl) => jsonl.call(&call)?,
@@ -203,6 +240,37 @@ impl<W: Write> BackHalf<W> {
             metrics.set_pipeline("blocking", &blocking.named());
         }
         metrics.set_pipeline("limits", &[("evicted", self.limits.evicted())]);
+        for news in self.rule_news.iter().flat_map(Receiver::try_iter) {
+            match news {
+                RuleNews::Changed(set) => {
+                    let event = OwnEvent::RulesChange {
+                        before: self.rules.set_in_force().sha256(),
+                        now: set.sha256(),
+                        rules: set.len() as u64,
+                    };
+                    self.rules.set(set);
+                    if let Some(audit) = &mut self.audit {
+                        audit.own(event);
+                    }
+                }
+                RuleNews::Refused(error) => {
+                    self.rules_refused += 1;
+                    if let Some(audit) = &mut self.audit {
+                        audit.own(OwnEvent::RulesRefused { error });
+                    }
+                }
+            }
+        }
+        let rules = self.rules.counts();
+        metrics.set_pipeline("rules", &rules.named());
+        metrics.set_pipeline("rules", &[("refused", self.rules_refused)]);
+        metrics.set_entries(
+            "rules",
+            &[
+                ("rules", rules.rules),
+                ("groups", self.rules.groups() as u64),
+            ],
+        );
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
         metrics.set_entries("detect", &self.detector.entries());
@@ -220,6 +288,19 @@ impl<W: Write> BackHalf<W> {
                 ("places", self.catalog.places() as u64),
             ],
         );
+    }
+
+    /// Takes note of how much was not captured so far; the audit log says it where it is missing,
+    /// at most once in [`LOSS_ROUND`].
+    pub(super) fn capture_lost(&mut self, events: u64) {
+        let (told, at) = &mut self.loss_told;
+        let Some(audit) = &mut self.audit else { return };
+        if events > *told && at.is_none_or(|at| at.elapsed() >= LOSS_ROUND) {
+            audit.own(OwnEvent::CaptureLoss {
+                events: events - *told,
+            });
+            (*told, *at) = (events, Some(Instant::now()));
+        }
     }
 
     /// Calls so far.

@@ -2,7 +2,7 @@
 //!
 //! In: calls beyond a limit. Out: clients dropped for a time, connections closed, and a finding for
 //! each. Never: anything if it was not asked for; a client of the allow-list or of this host; an
-//! address that several callers share, for what one of them did.
+//! address that several callers share, for what one of them did, or a trusted proxy.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -96,6 +96,17 @@ impl Blocking {
                 ..limits::finding(limit, excess, call)
             });
         };
+        if let Some(proxy) = call.peer {
+            // Its packets are the proxy's, which are everybody's.
+            self.counts.shared += 1;
+            if excess.telling {
+                tell(format!(
+                    "{client} is not dropped, because it comes through the proxy {}; set the limit there",
+                    proxy.ip()
+                ));
+            }
+            return;
+        }
         if limit.per == Dimension::Identity && callers > 1 {
             self.counts.shared += 1;
             self.close(call);
@@ -283,6 +294,23 @@ mod tests {
         let mut blocking = blocking(8);
         let shared = said(&mut blocking, Dimension::Identity, [192, 0, 2, 7], 2);
         assert!(shared[0].contains("in the gateway"), "{shared:?}");
+        let mut proxied = sample::call("GET", "/", Some(200));
+        proxied.peer = Some(([192, 0, 2, 99], 4000).into());
+        let excess = Excess {
+            limit: 0,
+            name: "192.0.2.8".into(),
+            used: 6,
+            client: Some(([192, 0, 2, 8].into(), 32)),
+            telling: true,
+        };
+        let mut found = Vec::new();
+        blocking.excess(&limit(Dimension::Client), &excess, &proxied, 1, &mut |it| {
+            found.push(it)
+        });
+        assert!(
+            found[0].message.contains("the proxy 192.0.2.99"),
+            "{found:?}"
+        );
         let alone = said(&mut blocking, Dimension::Identity, [192, 0, 2, 7], 1);
         assert!(alone[0].contains("would be dropped"), "{alone:?}");
     }

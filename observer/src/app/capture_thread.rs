@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::back_half::BackHalf;
 use super::output::Lines;
-use crate::call::Fingerprints;
-use crate::capture::{Libraries, Translator};
+use crate::call::{Fingerprints, TrustedProxies};
+use crate::capture::{Libraries, Listing, Translator};
 use crate::discover::Processes;
 use crate::kernel::{
     CaptureFilters, Controls, LedgerReader, Parts, clock_offset_ns, monotonic_ns, run_promptly,
@@ -38,6 +39,9 @@ pub(super) struct CaptureThread {
     pub(super) filters: CaptureFilters,
     pub(super) body_peek: u32,
     pub(super) fingerprints: Fingerprints,
+    /// Who has the connections that are open.
+    pub(super) listings: Receiver<Listing>,
+    pub(super) proxies: Arc<TrustedProxies>,
     pub(super) shown_query_values: Arc<[Box<str>]>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
@@ -73,7 +77,9 @@ impl CaptureThread {
             filters,
             body_peek,
             fingerprints,
+            listings,
             shown_query_values,
+            proxies,
             stop,
             failed,
         } = self;
@@ -98,6 +104,7 @@ impl CaptureThread {
         };
         pipeline.set_fingerprints(fingerprints);
         pipeline.show_query_values(shown_query_values);
+        pipeline.trust(proxies);
         let mut translator = Translator::new(libraries);
         let mut processes = Processes::new("/proc");
         let mut malformed = 0_u64;
@@ -132,6 +139,9 @@ impl CaptureThread {
             let now = monotonic_ns();
             if now - ticked >= TICK_NS || last_round {
                 ticked = now;
+                if let Ok(listing) = listings.try_recv() {
+                    translator.set_listing(listing);
+                }
                 let gate = &mut gate;
                 translator.tick(now, &mut |input| {
                     feed(input, &mut pipeline, &mut back, gate);
@@ -147,7 +157,8 @@ impl CaptureThread {
             if now - published >= PUBLISH_NS || last_round {
                 published = now;
                 pipeline.set_clock_offset(clock_offset_ns());
-                publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
+                let lost = publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
+                back.capture_lost(lost);
                 back.publish(&metrics);
             }
             if last_round {
@@ -231,6 +242,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
     }
 }
 
+/// Tells the metrics; returns how many segments and library calls were lost so far.
 fn publish(
     metrics: &Metrics,
     ledger: &LedgerReader,
@@ -238,9 +250,14 @@ fn publish(
     translator: &Translator,
     pipeline: &Pipeline,
     malformed: u64,
-) {
+) -> u64 {
+    let mut lost = 0;
     match ledger.read() {
-        Ok(books) => metrics.set_ledger(&books),
+        Ok(books) => {
+            metrics.set_ledger(&books);
+            let all = books.iter().flat_map(|source| &source.lost);
+            lost = all.map(|(_, count)| count.calls).sum();
+        }
         Err(error) => tracing::warn!(%error, "the ledger cannot be read"),
     }
     let counts = translator.counts();
@@ -273,4 +290,5 @@ fn publish(
     for (stage, name, _, value) in pipeline.counts().rows() {
         metrics.set_pipeline(stage, &[(name, value)]);
     }
+    lost
 }

@@ -13,8 +13,9 @@ use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
+use super::rules::{self, RuleWatch};
 use super::usage::UsageThread;
-use super::{audit, blocking, complain, host_key, inventory, output, usage};
+use super::{audit, blocking, complain, host_key, inventory, open_sockets, output, usage};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::AuditThread;
@@ -25,6 +26,7 @@ use crate::export::Style;
 use crate::kernel::{
     Kernel, KernelError, KernelSettings, ProbeOutcome, forbid_dumps, missing_privileges,
 };
+use crate::rules::RuleError;
 use crate::telemetry::Metrics;
 use crate::usage::Limits;
 
@@ -73,6 +75,10 @@ pub(super) fn run(settings: &Settings) -> Exit {
             complain(&error.to_string());
             Exit::Failed
         }
+        Err(StartError::Rules(error)) => {
+            complain(&error.to_string());
+            Exit::Usage
+        }
         Err(StartError::Audit(error)) => {
             complain(&error.to_string());
             Exit::Failed
@@ -92,6 +98,8 @@ enum StartError {
     #[error("the folder of the alerts or the secret of the webhook cannot be read: {0}")]
     Alerts(io::Error),
     #[error(transparent)]
+    Rules(#[from] RuleError),
+    #[error(transparent)]
     Audit(#[from] crate::audit::StartError),
 }
 
@@ -108,6 +116,8 @@ struct Agent {
     alerts: AlertThread,
     inventory: InventoryThread,
     usage: UsageThread,
+    /// Reads the rules again when they change.
+    rules: RuleWatch,
     libraries: JoinHandle<()>,
     /// Tells the library thread to take all probes off.
     detach: Arc<AtomicBool>,
@@ -119,6 +129,7 @@ struct Agent {
 impl Agent {
     fn start(settings: &Settings, bound: Option<Bound>) -> Result<Self, StartError> {
         forbid_dumps()?;
+        let (rule_set, rules, news) = rules::start(settings)?;
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
@@ -148,6 +159,7 @@ impl Agent {
         let (sink, audit) = audit::start(settings)?.unzip();
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
+        back.set_rules(rule_set, Some(news));
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
         back.set_alerts(sink);
@@ -169,6 +181,8 @@ impl Agent {
             both_sides: settings.capture.both_sides,
             filters: settings.capture.filters.clone(),
             body_peek: settings.capture.body_peek,
+            listings: open_sockets::start(!kernel.tells_processes(), Arc::clone(&stop))?,
+            proxies: Arc::new(settings.proxies.clone()),
             shown_query_values: Arc::clone(&settings.unsafe_capture.query_values),
             fingerprints: host_key::fingerprints(
                 &settings.state_dir,
@@ -212,6 +226,7 @@ impl Agent {
             alerts,
             inventory,
             usage,
+            rules,
             libraries,
             detach,
             stop,
@@ -230,6 +245,7 @@ impl Agent {
             alerts,
             inventory,
             usage,
+            mut rules,
             libraries,
             detach,
             stop,
@@ -243,7 +259,14 @@ impl Agent {
                 "watching this host; metrics: {metrics}; stop with Ctrl-C"
             ));
         }
-        let waited = wait(settings.duration, listener, metrics, health, &failed);
+        let waited = wait(
+            settings.duration,
+            listener,
+            metrics,
+            health,
+            &failed,
+            &mut rules,
+        );
 
         // Off first, so that what is in the ring is all there will be.
         detach.store(true, Ordering::Release);
@@ -310,6 +333,7 @@ fn wait(
     metrics: Metrics,
     health: Health,
     failed: &AtomicBool,
+    rules: &mut RuleWatch,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -317,6 +341,7 @@ fn wait(
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let stop = async {
             let time_is_up = async {
                 match duration {
@@ -329,7 +354,17 @@ fn wait(
                     tokio::time::sleep(WATCH).await;
                 }
             };
+            let reload = async {
+                let mut look = tokio::time::interval(rules::LOOK);
+                loop {
+                    tokio::select! {
+                        _ = hangup.recv() => rules.read_again(),
+                        _ = look.tick() => rules.look(),
+                    }
+                }
+            };
             tokio::select! {
+                () = reload => {}
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
                 () = time_is_up => {}

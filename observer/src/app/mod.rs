@@ -15,12 +15,15 @@ mod inventory;
 mod library_thread;
 mod limits;
 mod live;
+mod open_sockets;
 mod output;
 mod query;
 mod recordings;
 mod review;
 mod routes;
+mod rules;
 mod running_agent;
+mod silences;
 mod usage;
 
 use std::io::{self, Write as _};
@@ -38,15 +41,31 @@ pub fn run(command: Command) -> Exit {
         Command::Report(args) => review::report(&args),
         Command::Review(command) => review::run(&command),
         Command::Query(args) => query::query(&args),
-        Command::Alerts { dir, json } => alerts::run(&dir, json),
+        Command::Alerts { dir, json, command } => alerts::run(&dir, json, command.as_ref()),
         Command::Inventory(command) => inventory::run(&command),
         Command::Usage(command) => usage::run(&command),
         Command::Audit(command) => audit::run(&command),
-        Command::CheckConfig(settings) => print(&config::effective(&settings)),
+        Command::CheckConfig(settings) => check_config(&settings),
         Command::Completions(shell) => {
             let mut script = Vec::new();
             cli::completions(shell, &mut script);
             print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// Shows the settings in force, if they and the rules they name are sound.
+fn check_config(settings: &config::Settings) -> Exit {
+    match rules::load(settings) {
+        Ok(set) => {
+            if let Some(folder) = &settings.rules {
+                complain(&format!("{} rules in {}", set.len(), folder.display()));
+            }
+            print(&config::effective(settings))
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Usage
         }
     }
 }

@@ -17,6 +17,13 @@ use crate::telemetry::Metrics;
 pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
     let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let mut back = BackHalf::new(settings, &Metrics::new(), out, Style::of_stdout());
+    match super::rules::load(settings) {
+        Ok(rules) => back.set_rules(rules, None),
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Usage;
+        }
+    }
     let mut exit = Exit::Done;
     for file in files {
         // What cannot be opened is said by the replay.
@@ -38,6 +45,7 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
             ..PipelineSettings::default()
         });
         pipeline.show_query_values(Arc::clone(&settings.unsafe_capture.query_values));
+        pipeline.trust(Arc::new(settings.proxies.clone()));
         let mut written = Ok(());
         let replayed = replay_file(file, &mut pipeline, &mut |output| {
             if let Output::Call(call) = output

@@ -63,6 +63,18 @@ fn read(address: SocketAddr, page: &str) -> AgentBooks {
             };
             let bytes = name == "observer_process_bytes_total";
             (&mut processes, (process, fate), bytes)
+        } else if let (
+            "observer_process_tls_connections_total" | "observer_process_tls_bytes_total",
+            Some(process),
+            Some(plaintext),
+        ) = (name, label(labels, "process"), label(labels, "plaintext"))
+        {
+            let bytes = name == "observer_process_tls_bytes_total";
+            (
+                &mut processes,
+                (process, format!("TLS connections {plaintext}")),
+                bytes,
+            )
         } else {
             continue;
         };
@@ -113,6 +125,9 @@ observer_capture_lost_total{source=\"packets\",reason=\"unreadable\"} 0
 observer_capture_not_http_connections_total{protocol=\"ssh\"} 3
 observer_process_segments_total{process=\"nginx\",fate=\"delivered\"} 8
 observer_process_bytes_total{process=\"nginx\",fate=\"delivered\"} 700
+observer_process_tls_connections_total{process=\"nginx\",plaintext=\"read\"} 4
+observer_process_tls_bytes_total{process=\"nginx\",plaintext=\"read\"} 90
+observer_process_tls_connections_total{process=\"nginx\",plaintext=\"unread\"} 0
 ";
         let books = read(([127, 0, 0, 1], 9464).into(), page);
         let rows = |lines: &[crate::cli::BooksLine]| -> Vec<_> {
@@ -130,6 +145,12 @@ observer_process_bytes_total{process=\"nginx\",fate=\"delivered\"} 700
                 row("packets", "seen", 10, 900)
             ]
         );
-        assert_eq!(rows(&books.processes), [row("nginx", "delivered", 8, 700)]);
+        assert_eq!(
+            rows(&books.processes),
+            [
+                row("nginx", "TLS connections read", 4, 90),
+                row("nginx", "delivered", 8, 700)
+            ]
+        );
     }
 }

@@ -35,6 +35,19 @@ pub enum Request {
         /// What they have to say.
         remarks: String,
     },
+    /// Write down that alerts are silenced, or are told again.
+    Silence {
+        /// Begun, else ended.
+        begun: bool,
+        /// What it covers.
+        what: String,
+        /// When it ends, RFC 3339.
+        until: String,
+        /// Who asked for it.
+        by: String,
+        /// Why.
+        comment: String,
+    },
 }
 
 impl Request {
@@ -48,6 +61,24 @@ impl Request {
                     reviewer: reviewer.chars().take(MOST_NAME).collect(),
                     remarks: remarks.chars().take(MOST_REMARKS).collect(),
                     size,
+                };
+                log.append_own(&event, now_ms)?;
+                log.seal(now_ms)
+            }
+            Self::Silence {
+                begun,
+                what,
+                until,
+                by,
+                comment,
+            } => {
+                let short = |text: &String| text.chars().take(MOST_REMARKS).collect();
+                let event = OwnEvent::Silence {
+                    begun: *begun,
+                    what: short(what),
+                    until: short(until),
+                    by: short(by),
+                    comment: short(comment),
                 };
                 log.append_own(&event, now_ms)?;
                 log.seal(now_ms)

@@ -86,6 +86,7 @@ impl Ocsf {
             response_messages,
             websocket: _,
             client,
+            peer,
             server,
             process,
             auth,
@@ -197,6 +198,9 @@ impl Ocsf {
         self.raw("\",\"outcome\":\"");
         self.raw(auth.outcome.as_str());
         self.raw("\"}");
+        if let Some(peer) = peer {
+            let _ = write!(self.out, ",\"peer_ip\":\"{}\"", peer.ip());
+        }
         if let Some(ns) = duration_ns {
             let _ = write!(self.out, ",\"duration_ns\":{ns}");
         }
@@ -362,12 +366,10 @@ impl Ocsf {
         let _ = write!(self.out, ",\"{key}\":{{");
         match (address, service) {
             (Some(address), _) => {
-                let _ = write!(
-                    self.out,
-                    "\"ip\":\"{}\",\"port\":{}",
-                    address.ip(),
-                    address.port()
-                );
+                let _ = write!(self.out, "\"ip\":\"{}\"", address.ip());
+                if address.port() != 0 {
+                    let _ = write!(self.out, ",\"port\":{}", address.port());
+                }
                 self.optional(",\"svc_name\":", service);
             }
             (None, Some(service)) => self.text("\"svc_name\":", service),

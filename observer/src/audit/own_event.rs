@@ -57,6 +57,38 @@ pub enum OwnEvent {
         /// Records that there were.
         size: u64,
     },
+    /// Alerts are silenced, or are told again.
+    Silence {
+        /// Begun, else ended before its time.
+        begun: bool,
+        /// What it covers.
+        what: String,
+        /// When it ends, RFC 3339.
+        until: String,
+        /// Who asked for it.
+        by: String,
+        /// Why.
+        comment: String,
+    },
+    /// Other rules of users are in force.
+    RulesChange {
+        /// SHA-256 of the rules before, hexadecimal; empty at a start.
+        before: String,
+        /// SHA-256 now.
+        now: String,
+        /// How many there are.
+        rules: u64,
+    },
+    /// Rules of users were changed and are wrong: those before stay in force.
+    RulesRefused {
+        /// Which file and line, and what is wrong.
+        error: String,
+    },
+    /// Traffic was not captured, since the last such record.
+    CaptureLoss {
+        /// Segments and library calls.
+        events: u64,
+    },
     /// Segments with all records before `first` are removed.
     Retention {
         /// First index that is kept.
@@ -111,6 +143,26 @@ impl OwnEvent {
                 1,
                 json!({"reviewer": reviewer, "remarks": remarks, "size": size}),
             ),
+            Self::Silence {
+                begun,
+                what,
+                until,
+                by,
+                comment,
+            } => (
+                99,
+                if *begun { "silence" } else { "silence_end" },
+                2,
+                json!({"what": what, "until": until, "by": by, "comment": comment}),
+            ),
+            Self::RulesChange { before, now, rules } => (
+                99,
+                "rules_change",
+                2,
+                json!({"before_sha256": before, "rules_sha256": now, "rules": rules}),
+            ),
+            Self::RulesRefused { error } => (99, "rules_refused", 3, json!({"error": error})),
+            Self::CaptureLoss { events } => (99, "capture_loss", 3, json!({"events": events})),
             Self::Retention { first } => (99, "retention", 1, json!({"first": first})),
         };
         let head = RecordHead {
@@ -175,6 +227,29 @@ impl OwnEvent {
                 remarks: "nothing odd".to_owned(),
                 size: 9,
             },
+            Self::Silence {
+                begun: true,
+                what: "rule scanner".to_owned(),
+                until: "2026-11-22T10:20:30Z".to_owned(),
+                by: "root".to_owned(),
+                comment: "a test of our own".to_owned(),
+            },
+            Self::Silence {
+                begun: false,
+                what: "rule scanner".to_owned(),
+                until: "2026-11-22T10:20:30Z".to_owned(),
+                by: "root".to_owned(),
+                comment: String::new(),
+            },
+            Self::RulesChange {
+                before: String::new(),
+                now: hash(),
+                rules: 3,
+            },
+            Self::RulesRefused {
+                error: "a.yml:3: text".to_owned(),
+            },
+            Self::CaptureLoss { events: 4 },
             Self::Retention { first: 9 },
         ]
     }

@@ -34,6 +34,7 @@ const INDEX_EVERY: Duration = Duration::from_secs(2);
 enum Item {
     Call(Box<ApiCall>),
     Finding(Box<Finding>),
+    Own(Box<OwnEvent>),
 }
 
 /// What the log has done so far.
@@ -99,6 +100,11 @@ impl AuditSink {
     /// Takes a finding.
     pub fn finding(&mut self, finding: Finding) {
         self.push(Item::Finding(Box::new(finding)));
+    }
+
+    /// Hands over what the agent says of itself.
+    pub fn own(&mut self, event: OwnEvent) {
+        self.push(Item::Own(Box::new(event)));
     }
 
     fn push(&mut self, item: Item) {
@@ -338,6 +344,7 @@ impl Writer {
                 let appended = self.log.append(&head, record.as_bytes());
                 self.appended(appended);
             }
+            Item::Own(event) => self.own(event),
         }
     }
 

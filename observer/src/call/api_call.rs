@@ -88,6 +88,10 @@ pub enum Flag {
     UnknownFields,
     /// An endpoint gave up on the call (RFC 9113 §6.4, §6.8).
     Reset,
+    /// The request names a client or a user as proxies do, and its peer is no trusted proxy.
+    ForwardedIgnored,
+    /// Somebody pretends that the call comes from elsewhere.
+    SpoofedClient,
 }
 
 impl Flag {
@@ -106,6 +110,8 @@ impl Flag {
             Self::HeaderFlood => "header_flood",
             Self::UnknownFields => "unknown_fields",
             Self::Reset => "reset",
+            Self::ForwardedIgnored => "forwarded_ignored",
+            Self::SpoofedClient => "spoofed_client",
         }
     }
 }
@@ -284,8 +290,11 @@ pub struct ApiCall {
     pub request_messages: Option<u64>,
     /// gRPC messages of the response.
     pub response_messages: Option<u64>,
-    /// Who asked: address of the client end of the connection.
+    /// Who asked: the client end of the connection, or whom a trusted proxy there names; port 0 if
+    /// the port is not known.
     pub client: Option<SocketAddr>,
+    /// The client end of the connection, where that is a trusted proxy that names another client.
+    pub peer: Option<SocketAddr>,
     /// Who answered.
     pub server: Option<SocketAddr>,
     /// What went over the WebSocket connection that the call opened: frames of its client and of

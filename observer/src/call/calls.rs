@@ -1,5 +1,6 @@
 //! Builds calls from messages.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::body::Hint;
@@ -7,24 +8,21 @@ use super::caller::{Caller, Callers, Fingerprints};
 use super::challenge::challenges;
 use super::grpc;
 use super::local_pairs::LocalPairs;
-use super::open_calls::{Bodies, Duplicate, OpenCall};
-use super::secret;
+use super::open_calls::{Bodies, OpenCall};
 use super::target::{self, Target};
 use super::{
-    ApiCall, Auth, AuthOutcome, CallCounts, Flag, OpenCalls, OperationKind, Protocol, Role,
-    WebSocketCall, answer, request_signs,
+    ApiCall, Auth, AuthOutcome, CallCounts, OpenCalls, OperationKind, Protocol, Role,
+    TrustedProxies, WebSocketCall, answer, request_signs,
 };
 use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead, Rpc};
+use crate::recent::Recent;
 use crate::stream::{Conn, Direction};
 
 /// Memory for calls under way on all connections together, bytes: 50,000 of usual size.
 pub const OPEN_LIMIT: usize = 32 << 20;
 
-/// Complete calls of one connection that wait for its addresses; those of a pipelining client.
-const MOST_UNPLACED: usize = 32;
-/// How long they wait: what a library with buffers of its own has written is sent in the same
-/// turn of the program's event loop.
-const UNPLACED_NS: u64 = 1_000_000_000;
+/// Connections whose opening named a client, of which the ones used last are remembered.
+const PROXIED: usize = 8192;
 
 /// What the calls of all connections share.
 #[derive(Debug)]
@@ -37,12 +35,16 @@ pub struct Calls {
     pub both_sides: bool,
     /// Memory of calls under way, bytes.
     pub(super) open_bytes: usize,
-    /// Calls that wait for their addresses.
-    unplaced: usize,
-    local_pairs: LocalPairs,
+    /// Calls that wait for more of their connection.
+    pub(super) unplaced: usize,
+    pub(super) local_pairs: LocalPairs,
     callers: Callers,
     /// Keys of queries whose values are told.
     shown_query_values: Arc<[Box<str>]>,
+    pub(super) trusted: Arc<TrustedProxies>,
+    /// Clients that the openings of TLS connections name, by the ends of the connection: the
+    /// plaintext comes from the library, which is not shown the opening.
+    pub(super) proxied: Recent<(SocketAddr, SocketAddr), SocketAddr>,
 }
 
 impl Calls {
@@ -57,12 +59,21 @@ impl Calls {
             local_pairs: LocalPairs::default(),
             callers: Callers::new(Fingerprints::of_this_run()),
             shown_query_values: Arc::default(),
+            trusted: Arc::default(),
+            proxied: Recent::new(PROXIED),
         }
     }
 
     /// Makes the fingerprints of credentials with these keys from now on.
     pub fn set_fingerprints(&mut self, fingerprints: Fingerprints) {
         self.callers = Callers::new(fingerprints);
+        self.callers.set_trusted(Arc::clone(&self.trusted));
+    }
+
+    /// Believes these proxies when they name clients and users.
+    pub fn trust(&mut self, trusted: Arc<TrustedProxies>) {
+        self.callers.set_trusted(Arc::clone(&trusted));
+        self.trusted = trusted;
     }
 
     /// Tells the values of these keys of queries, unless they look like secrets.
@@ -174,6 +185,12 @@ impl Calls {
                 }
                 self.tell(conn, open, done, out);
             }
+            Message::Proxied { client } => {
+                if let Some(flow) = &conn.flow {
+                    self.proxied.insert((flow.local, flow.remote), client);
+                }
+                open.proxied = Some(Box::new(client));
+            }
             Message::Skip { .. } | Message::Verdict(_) => {}
         }
     }
@@ -233,6 +250,7 @@ impl Calls {
             host,
             scheme,
             identities,
+            origin,
         } = self.callers.read(fields, target.query);
         let role = match direction {
             Direction::Inbound => Role::Server,
@@ -301,6 +319,7 @@ impl Calls {
             request_messages: None,
             response_messages: None,
             client: None,
+            peer: None,
             server: None,
             websocket: None,
             process: None,
@@ -328,6 +347,7 @@ impl Calls {
                 request: Content::of(fields),
                 ..Bodies::default()
             },
+            origin,
         };
         self.serve(conn, open, role);
         let cost = new.cost();
@@ -341,7 +361,7 @@ impl Calls {
     }
 
     /// Remembers a connection whose server side is seen, once its addresses are known.
-    fn serve(&mut self, conn: &Conn, open: &mut OpenCalls, role: Role) {
+    pub(super) fn serve(&mut self, conn: &Conn, open: &mut OpenCalls, role: Role) {
         if role == Role::Server
             && !open.served
             && let Some(flow) = &conn.flow
@@ -349,154 +369,5 @@ impl Calls {
             open.served = true;
             self.local_pairs.served(flow);
         }
-    }
-
-    /// The addresses of a connection became known: its complete calls waited for them.
-    pub fn placed(&mut self, conn: &Conn, open: &mut OpenCalls, out: &mut impl FnMut(ApiCall)) {
-        if conn.flow.is_some() {
-            self.tell_unplaced(conn, open, out);
-        }
-    }
-
-    /// Tells complete calls that have waited for their addresses too long.
-    pub fn release_unplaced(
-        &mut self,
-        conn: &Conn,
-        open: &mut OpenCalls,
-        now_ns: u64,
-        out: &mut impl FnMut(ApiCall),
-    ) {
-        let overdue = |call: &OpenCall| {
-            let ended_ns = call
-                .start_ns
-                .saturating_add(call.call.duration_ns.unwrap_or(0));
-            now_ns.saturating_sub(ended_ns) > UNPLACED_NS
-        };
-        if open.unplaced.front().is_some_and(overdue) {
-            self.tell_unplaced(conn, open, out);
-        }
-    }
-
-    /// Calls that wait for their addresses, of all connections.
-    pub const fn unplaced(&self) -> usize {
-        self.unplaced
-    }
-
-    fn tell_unplaced(&mut self, conn: &Conn, open: &mut OpenCalls, out: &mut impl FnMut(ApiCall)) {
-        while let Some(done) = open.unplaced.pop_front() {
-            self.unplaced -= 1;
-            self.open_bytes = self.open_bytes.saturating_sub(done.cost());
-            self.tell_now(conn, open, done, out);
-        }
-    }
-
-    /// Tells a call, unless it is better to wait for the addresses of its TLS connection: a
-    /// library with buffers of its own writes the answer before anything is sent, and a call
-    /// without addresses cannot be known as the other side of one that was told.
-    fn tell(
-        &mut self,
-        conn: &Conn,
-        open: &mut OpenCalls,
-        mut done: OpenCall,
-        out: &mut impl FnMut(ApiCall),
-    ) {
-        self.read(&mut done);
-        if conn.flow.is_some() || conn.tls.is_none() {
-            self.tell_now(conn, open, done, out);
-            return;
-        }
-        self.unplaced += 1;
-        self.open_bytes += done.cost();
-        open.unplaced.push_back(done);
-        if open.unplaced.len() > MOST_UNPLACED {
-            self.tell_unplaced(conn, open, out);
-        }
-    }
-
-    /// Completes a call with what is known of the connection by now, and tells it.
-    fn tell_now(
-        &mut self,
-        conn: &Conn,
-        open: &mut OpenCalls,
-        done: OpenCall,
-        out: &mut impl FnMut(ApiCall),
-    ) {
-        let OpenCall {
-            start_ns,
-            mut call,
-            request,
-            response,
-            ..
-        } = done;
-        self.serve(conn, open, call.role);
-        let Conn {
-            flow,
-            tls,
-            hello,
-            process,
-            label,
-            joined,
-            ..
-        } = conn;
-        if let (Role::Client, false, Some(flow)) = (call.role, self.both_sides, flow) {
-            let end_ns = start_ns.saturating_add(call.duration_ns.unwrap_or(0));
-            if self.local_pairs.serves(flow, end_ns) {
-                self.counts.duplicates += 1;
-                if open.duplicate == Duplicate::No {
-                    open.duplicate = Duplicate::Found;
-                }
-                return;
-            }
-        }
-        if let Some(flow) = flow {
-            (call.client, call.server) = match call.role {
-                Role::Server => (Some(flow.remote), Some(flow.local)),
-                Role::Client => (Some(flow.local), Some(flow.remote)),
-            };
-        }
-        let first_joined = *joined && !open.joined_told;
-        open.joined_told = true;
-        let ended = call.duration_ns.is_some();
-        let both = |mark: Marks| request.has(mark) || response.has(mark);
-        // In the order of the words, so that the list is sorted.
-        for (flag, set) in [
-            (Flag::RequestCut, request.has(Marks::CUT)),
-            (
-                Flag::ResponseCut,
-                response.has(Marks::CUT) || !ended && call.status.is_some(),
-            ),
-            (
-                Flag::NoResponse,
-                call.status.is_none()
-                    && !response.has(Marks::UNKNOWN)
-                    && !(ended && call.protocol == Protocol::Http09),
-            ),
-            (Flag::Gap, both(Marks::GAP)),
-            (Flag::Joined, first_joined),
-            (Flag::Upgrade, both(Marks::UPGRADE)),
-            (Flag::ConflictingLength, both(Marks::CONFLICT)),
-            (Flag::LaxSyntax, both(Marks::LAX)),
-            (Flag::Unbound, tls.is_some() && flow.is_none()),
-            (Flag::HeaderFlood, both(Marks::FLOOD)),
-            (Flag::UnknownFields, both(Marks::UNKNOWN)),
-            (Flag::Reset, both(Marks::RESET)),
-        ] {
-            if set {
-                call.flags.push(flag);
-            }
-        }
-        if let Some(error) = &mut call.body_error
-            && let std::borrow::Cow::Owned(code) = secret::redact_text(&error.code)
-        {
-            error.code = code.into();
-        }
-        call.scheme = if tls.is_some() { "https" } else { "http" };
-        call.tls.clone_from(tls);
-        call.hello.clone_from(hello);
-        call.process.clone_from(process);
-        call.conn_label.clone_from(label);
-        self.counts.calls += 1;
-        self.counts.without_response += u64::from(call.status.is_none());
-        out(call);
     }
 }

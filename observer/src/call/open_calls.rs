@@ -1,9 +1,11 @@
 //! The calls of one connection whose response has not ended.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use super::ApiCall;
 use super::body::{Hint, Peek};
+use super::client::Origin;
 use crate::protocol::{Content, Marks};
 
 /// Calls under way that a connection keeps memory for.
@@ -22,6 +24,8 @@ pub(super) struct OpenCall {
     pub response: Marks,
     /// First parts of the bodies.
     pub bodies: Bodies,
+    /// What proxies in front may have said of the client.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// First parts of the bodies of one call, as far as they may name something.
@@ -74,6 +78,7 @@ impl OpenCall {
             + operation.as_ref().map_or(0, String::capacity)
             + login.as_ref().map_or(0, |login| login.len())
             + self.bodies.memory()
+            + self.origin.as_ref().map_or(0, |origin| origin.memory())
             + identities.capacity() * size_of::<usize>()
     }
 }
@@ -86,6 +91,8 @@ pub struct OpenCalls {
     pub(super) unplaced: VecDeque<OpenCall>,
     /// The first call of a connection joined midway was told.
     pub(super) joined_told: bool,
+    /// The opening of the connection names this client (PROXY protocol).
+    pub(super) proxied: Option<Box<SocketAddr>>,
     /// The connection is remembered as one whose server side is seen.
     pub(super) served: bool,
     /// A call of it was dropped because the server side tells it.

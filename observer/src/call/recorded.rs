@@ -111,6 +111,7 @@ impl From<Recorded<'_>> for ApiCall {
             request_messages: None,
             response_messages: None,
             client,
+            peer: None,
             server: None,
             process: None,
             auth: Auth {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use observer_common::counter::{ConnBooks, Tally};
 
+use super::tls_binding::TlsEnd;
 use crate::kernel::Count;
 
 /// Names that have a line of their own; they become metric labels.
@@ -29,6 +30,10 @@ pub struct Fates {
     pub filtered: Count,
     /// Wanted but not delivered.
     pub lost: Count,
+    /// Connections with TLS whose plaintext was read, and that plaintext.
+    pub tls_read: Count,
+    /// Connections with TLS of which no plaintext was seen, and the bytes of their records.
+    pub tls_unread: Count,
 }
 
 /// The books of all processes, by name.
@@ -38,8 +43,8 @@ pub(super) struct ProcessBooks {
 }
 
 impl ProcessBooks {
-    /// A connection of this process ended.
-    pub(super) fn close(&mut self, process: Option<&str>, books: &ConnBooks) {
+    /// A connection of this process ended; `tls` if it carried TLS.
+    pub(super) fn close(&mut self, process: Option<&str>, books: &ConnBooks, tls: Option<&TlsEnd>) {
         let ConnBooks {
             delivered,
             skipped,
@@ -49,7 +54,25 @@ impl ProcessBooks {
         let line = self.line(process.unwrap_or(UNKNOWN));
         line.connections += 1;
         line.connections_with_loss += u64::from(lost != Tally::default());
+        let (mut read, mut unread) = (Tally::default(), Tally::default());
+        match tls {
+            Some(end) if end.process.is_some() => {
+                read = Tally {
+                    calls: 1,
+                    bytes: end.plaintext,
+                };
+            }
+            Some(_) => {
+                unread = Tally {
+                    calls: 1,
+                    bytes: filtered.bytes,
+                };
+            }
+            None => {}
+        }
         for (sum, tally) in [
+            (&mut line.tls_read, read),
+            (&mut line.tls_unread, unread),
             (&mut line.delivered, delivered),
             (&mut line.skipped, skipped),
             (&mut line.filtered, filtered),
@@ -94,9 +117,9 @@ mod tests {
     #[test]
     fn connections_of_one_process_are_summed() {
         let mut processes = ProcessBooks::default();
-        processes.close(Some("nginx"), &books(100, 0));
-        processes.close(Some("nginx"), &books(50, 7));
-        processes.close(None, &books(1, 0));
+        processes.close(Some("nginx"), &books(100, 0), None);
+        processes.close(Some("nginx"), &books(50, 7), None);
+        processes.close(None, &books(1, 0), None);
         let lines: HashMap<_, _> = processes.lines().collect();
         let nginx = lines[&Arc::<str>::from("nginx")];
         assert_eq!((nginx.connections, nginx.connections_with_loss), (2, 1));
@@ -105,10 +128,38 @@ mod tests {
     }
 
     #[test]
+    fn connections_with_tls_are_told_by_whether_they_were_read() {
+        let mut processes = ProcessBooks::default();
+        let records = ConnBooks {
+            filtered: Tally {
+                calls: 9,
+                bytes: 900,
+            },
+            ..ConnBooks::default()
+        };
+        let read = TlsEnd {
+            process: Some(Arc::default()),
+            plaintext: 700,
+        };
+        let unread = TlsEnd {
+            process: None,
+            plaintext: 0,
+        };
+        processes.close(Some("app"), &records, Some(&read));
+        processes.close(Some("app"), &records, Some(&unread));
+        let (_, app) = processes.lines().next().expect("a line");
+        let count = |calls, bytes| Count { calls, bytes };
+        assert_eq!(
+            (app.tls_read, app.tls_unread),
+            (count(1, 700), count(1, 900))
+        );
+    }
+
+    #[test]
     fn names_are_bounded_and_nothing_is_left_out() {
         let mut processes = ProcessBooks::default();
         for n in 0..2 * MOST_PROCESSES {
-            processes.close(Some(&format!("process-{n}")), &books(10, 0));
+            processes.close(Some(&format!("process-{n}")), &books(10, 0), None);
         }
         assert_eq!(processes.lines().count(), MOST_PROCESSES + 1);
         let sum: u64 = processes

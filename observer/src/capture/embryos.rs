@@ -95,13 +95,14 @@ impl Embryos {
         self.held.insert(ends, Held { segment, bytes });
     }
 
-    /// A segment of a socket: what was held for its addresses comes first, under its cookie.
-    pub(super) fn release(&mut self, next: &Segment<'_>, out: &mut impl FnMut(Input<'_>)) {
+    /// A segment of a socket: what was held for its addresses comes first, under its cookie. Was
+    /// there any?
+    pub(super) fn release(&mut self, next: &Segment<'_>, out: &mut impl FnMut(Input<'_>)) -> bool {
         if self.held.is_empty() {
-            return;
+            return false;
         }
         let Some(Held { segment, bytes }) = self.held.remove(&ends(&next.flow)) else {
-            return;
+            return false;
         };
         self.bytes -= bytes.len();
         out(Input::Segment(Segment {
@@ -110,6 +111,7 @@ impl Embryos {
             from_start: true,
             ..segment
         }));
+        true
     }
 
     /// Gives up on what waited too long.

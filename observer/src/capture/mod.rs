@@ -9,9 +9,13 @@ mod bounded;
 mod embryos;
 mod hello;
 mod libraries;
+mod listing;
 mod matching;
+mod owners;
+mod tls_binding;
 mod translator;
 
 pub use books::Fates;
 pub use libraries::Libraries;
+pub use listing::Listing;
 pub use translator::{CaptureCounts, Translator};

@@ -1,6 +1,5 @@
 //! Kernel events in, pipeline inputs out.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use observer_common::socket::{SOCKET_KTLS, SOCKET_TCP};
@@ -8,29 +7,14 @@ use observer_common::tls::LIBRARY_KERNEL;
 
 use crate::discover::Process;
 use crate::kernel::RawEvent;
-use crate::stream::{Bytes, ConnId, Direction, Flow, Input, Segment, TlsHello};
+use crate::stream::{Bytes, ConnId, Input, Segment};
 
 use super::books::{Fates, ProcessBooks};
-use super::bounded::Bounded;
 use super::embryos::Embryos;
-use super::hello::Hellos;
 use super::libraries::Libraries;
-use super::matching::ThreadMatch;
-
-/// TLS connections whose addresses are kept: about 100 bytes each, and more than a host of
-/// 10,000 connections needs.
-const MOST_SOCKETS: usize = 65_536;
-/// Connections whose process is remembered for the books.
-const MOST_OWNERS: usize = 65_536;
-/// TLS objects in use; the kernel half keeps as many.
-const MOST_STREAMS: usize = 65_536;
-/// TLS connections in the middle of their handshake: at most 16 KiB each, for milliseconds.
-const MOST_HANDSHAKES: usize = 1_024;
-/// Threads of programs whose TLS objects have memory buffers and are not bound yet.
-const MOST_THREADS: usize = 4_096;
-/// How long plaintext may follow the end of its socket: a library hands over what it has
-/// received before the program reads on.
-const LINGER_NS: u64 = 1_000_000_000;
+use super::listing::Listing;
+use super::owners::Owners;
+use super::tls_binding::{Packet, Plaintext, SocketCall, TlsBinding};
 
 /// What became of TLS objects and sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,44 +31,18 @@ pub struct CaptureCounts {
     pub embryos_lost: u64,
 }
 
-/// A TLS connection's socket.
-#[derive(Debug)]
-struct Socket {
-    flow: Flow,
-    /// What its hellos said.
-    hello: Option<Arc<TlsHello>>,
-    /// TLS streams bound to it: one, or a few if an object was replaced.
-    streams: Vec<u64>,
-}
-
-/// A TLS object.
-#[derive(Debug)]
-struct Stream {
-    /// Its socket, once known.
-    cookie: Option<u64>,
-    /// Its addresses were sent.
-    placed: bool,
-}
-
 /// Keeps what the events of one connection have in common.
 #[derive(Debug)]
 pub struct Translator {
     libraries: Libraries,
-    sockets: Bounded<u64, Socket>,
-    streams: Bounded<u64, Stream>,
-    /// Hellos that are not whole yet, by cookie.
-    handshakes: Bounded<u64, Hellos>,
-    threads: Bounded<u32, ThreadMatch>,
-    /// Streams whose socket closed, with the time to end them.
-    closing: VecDeque<(u64, u64)>,
+    tls: TlsBinding,
     /// First segments whose socket is not known yet.
     embryos: Embryos,
     /// The same for data in a SYN.
     fast_opened: Embryos,
     /// Who moves the bytes of a socket, by cookie.
-    owners: Bounded<u64, Arc<Process>>,
+    owners: Owners,
     books: ProcessBooks,
-    counts: CaptureCounts,
 }
 
 impl Translator {
@@ -92,27 +50,23 @@ impl Translator {
     pub fn new(libraries: Libraries) -> Self {
         Self {
             libraries,
-            sockets: Bounded::new(MOST_SOCKETS),
-            streams: Bounded::new(MOST_STREAMS),
-            handshakes: Bounded::new(MOST_HANDSHAKES),
-            threads: Bounded::new(MOST_THREADS),
-            closing: VecDeque::new(),
+            tls: TlsBinding::default(),
             embryos: Embryos::of_handshakes(),
             fast_opened: Embryos::of_syns(),
-            owners: Bounded::new(MOST_OWNERS),
+            owners: Owners::default(),
             books: ProcessBooks::default(),
-            counts: CaptureCounts::default(),
         }
     }
 
     /// What was counted so far.
     pub fn counts(&self) -> CaptureCounts {
+        let tls = self.tls.counts();
         CaptureCounts {
-            tables_full: self.sockets.forgotten()
-                + self.streams.forgotten()
-                + self.threads.forgotten(),
+            tls_streams: tls.streams,
+            tls_bound_nested: tls.bound_nested,
+            tls_bound_matched: tls.bound_matched,
+            tables_full: self.tls.forgotten(),
             embryos_lost: self.embryos.lost() + self.fast_opened.lost(),
-            ..self.counts
         }
     }
 
@@ -123,7 +77,12 @@ impl Translator {
 
     /// TLS connections and TLS objects kept now.
     pub fn entries(&self) -> (usize, usize) {
-        (self.sockets.len(), self.streams.len())
+        self.tls.entries()
+    }
+
+    /// Takes what a look at all open sockets found, in place of what the one before did.
+    pub fn set_listing(&mut self, listing: Listing) {
+        self.owners.set_listing(listing);
     }
 
     /// Takes one event. `process` says who a process is.
@@ -144,22 +103,16 @@ impl Translator {
                 flow,
                 payload,
             } if flags.tls() => {
-                let socket = Socket {
+                let packet = Packet {
+                    cookie,
+                    time_ns,
+                    direction,
+                    seq,
+                    moved,
                     flow,
-                    hello: None,
-                    streams: Vec::new(),
+                    payload,
                 };
-                if self.sockets.get(&cookie).is_none() {
-                    self.sockets.insert(cookie, socket);
-                    // If its bytes looked like anything else before, that is over.
-                    out(Input::Closed {
-                        conn: ConnId(cookie),
-                        time_ns,
-                    });
-                }
-                if !payload.is_empty() {
-                    self.hello(cookie, direction, seq, moved, payload, out);
-                }
+                self.tls.packet(&packet, out);
             }
             RawEvent::Segment {
                 cookie,
@@ -171,6 +124,13 @@ impl Translator {
                 flow,
                 payload,
             } => {
+                if !flags.embryo() {
+                    let owner = self.owners.listed(cookie, flow.local, &mut *process);
+                    if let Some(process) = owner {
+                        let conn = ConnId(cookie);
+                        out(Input::Owner { conn, process });
+                    }
+                }
                 let segment = Segment {
                     conn: ConnId(cookie),
                     time_ns,
@@ -189,8 +149,15 @@ impl Translator {
                 } else if flags.embryo() {
                     self.embryos.hold(&segment);
                 } else {
-                    self.fast_opened.release(&segment, out);
-                    self.embryos.release(&segment, out);
+                    let opened = self.fast_opened.release(&segment, out)
+                        | self.embryos.release(&segment, out);
+                    // Where the functions that move bytes know a socket by its cookie, its first
+                    // own packet made one: who sends that packet is told after it.
+                    if opened && !self.owners.is_known(cookie) {
+                        out(Input::OwnerFollows {
+                            conn: ConnId(cookie),
+                        });
+                    }
                     out(Input::Segment(segment));
                 }
             }
@@ -253,10 +220,18 @@ impl Translator {
                 time_ns,
                 books,
             } => {
-                let owner = self.owners.remove(&cookie);
-                let name = owner.as_ref().map(|process| process.name.as_str());
-                self.books.close(name, &books);
-                self.closed(cookie, time_ns, out);
+                let owner = self.owners.remove(cookie);
+                let tls = self.tls.closed(cookie, time_ns);
+                let reader = tls.as_ref().and_then(|end| end.process.clone());
+                let process = reader.or(owner);
+                let name = process.as_ref().map(|process| process.name.as_str());
+                self.books.close(name, &books, tls.as_ref());
+                if tls.is_none() {
+                    out(Input::Closed {
+                        conn: ConnId(cookie),
+                        time_ns,
+                    });
+                }
             }
             RawEvent::Plaintext {
                 cookie,
@@ -266,28 +241,24 @@ impl Translator {
                 payload,
             } => {
                 let conn = ConnId(body.stream);
-                if self.streams.get(&body.stream).is_none() {
-                    self.opened(body.stream, time_ns, out);
-                    out(Input::Tls {
-                        conn,
-                        tls: self.libraries.get(body.library),
-                    });
-                    out(Input::Owner {
-                        conn,
-                        process: process(body.tgid),
-                    });
+                let new = self
+                    .tls
+                    .open(body.stream, time_ns, || process(body.tgid), out);
+                if let Some(process) = new {
+                    let tls = self.libraries.get(body.library);
+                    out(Input::Tls { conn, tls });
+                    out(Input::Owner { conn, process });
                 }
-                match cookie {
-                    Some(cookie) => self.bind_nested(body.stream, cookie, out),
-                    None => self.bind_matched(
-                        body.stream,
-                        body.tid,
-                        direction,
-                        u64::from(body.moved),
-                        time_ns,
-                        out,
-                    ),
-                }
+                let plaintext = Plaintext {
+                    stream: body.stream,
+                    cookie,
+                    tid: body.tid,
+                    time_ns,
+                    direction,
+                    offset: body.offset,
+                    moved: body.moved,
+                };
+                self.tls.plaintext(&plaintext, out);
                 out(Input::Bytes(Bytes {
                     conn,
                     time_ns,
@@ -303,24 +274,20 @@ impl Translator {
                 direction,
                 body,
             } => {
-                let Some(socket) = self.sockets.get(&cookie) else {
-                    return;
+                // Whose library is not known: at least its name goes into the books.
+                if !self.owners.is_known(cookie) {
+                    self.owners.insert(cookie, process(body.tgid));
+                }
+                let call = SocketCall {
+                    cookie,
+                    tid: body.tid,
+                    time_ns,
+                    direction,
+                    moved: body.moved,
                 };
-                if !socket.streams.is_empty() {
-                    if let Some(thread) = self.threads.get_mut(&body.tid) {
-                        thread.other_socket(direction);
-                    }
-                    return;
-                }
-                let bytes = u64::from(body.moved);
-                let found = self
-                    .thread(body.tid)
-                    .and_then(|thread| thread.socket(cookie, direction, bytes, time_ns));
-                if let Some(stream) = found {
-                    self.matched(stream, cookie, out);
-                }
+                self.tls.socket_call(&call, out);
             }
-            RawEvent::TlsFreed { time_ns, stream } => self.ended(stream, time_ns, out),
+            RawEvent::TlsFreed { time_ns, stream } => self.tls.ended(stream, time_ns, out),
         }
     }
 
@@ -328,176 +295,8 @@ impl Translator {
     pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Input<'_>)) {
         self.embryos.expire(now_ns);
         self.fast_opened.expire(now_ns);
-        while let Some(&(due_ns, stream)) = self.closing.front()
-            && due_ns <= now_ns
-        {
-            self.closing.pop_front();
-            self.ended(stream, now_ns, out);
-        }
-    }
-
-    fn opened(&mut self, stream: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
-        self.counts.tls_streams += 1;
-        let new = Stream {
-            cookie: None,
-            placed: false,
-        };
-        if let Some((oldest, _)) = self.streams.insert(stream, new) {
-            out(Input::Closed {
-                conn: ConnId(oldest),
-                time_ns,
-            });
-        }
-    }
-
-    /// The kernel half saw a socket call of this TLS connection inside the library call.
-    fn bind_nested(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
-        let Some(state) = self.streams.get_mut(&stream) else {
-            return;
-        };
-        if state.cookie == Some(cookie) && state.placed {
-            return;
-        }
-        if state.cookie != Some(cookie) {
-            state.cookie = Some(cookie);
-            state.placed = false;
-            self.counts.tls_bound_nested += 1;
-        }
-        self.place(stream, cookie, out);
-    }
-
-    fn bind_matched(
-        &mut self,
-        stream: u64,
-        tid: u32,
-        direction: Direction,
-        bytes: u64,
-        time_ns: u64,
-        out: &mut impl FnMut(Input<'_>),
-    ) {
-        if self
-            .streams
-            .get(&stream)
-            .is_none_or(|state| state.cookie.is_some())
-        {
-            return;
-        }
-        let found = self
-            .thread(tid)
-            .and_then(|thread| thread.plaintext(stream, direction, bytes, time_ns));
-        if let Some(cookie) = found {
-            self.matched(stream, cookie, out);
-        }
-    }
-
-    fn matched(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
-        let Some(state) = self.streams.get_mut(&stream) else {
-            return;
-        };
-        if state.cookie.is_some() {
-            return;
-        }
-        state.cookie = Some(cookie);
-        self.counts.tls_bound_matched += 1;
-        self.place(stream, cookie, out);
-    }
-
-    /// Sends the addresses of a stream if its socket's are known.
-    fn place(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
-        let Some(socket) = self.sockets.get_mut(&cookie) else {
-            return;
-        };
-        if !socket.streams.contains(&stream) {
-            socket.streams.push(stream);
-        }
-        if let Some(state) = self.streams.get_mut(&stream) {
-            state.placed = true;
-        }
-        out(Input::Peer {
-            conn: ConnId(stream),
-            flow: socket.flow,
-        });
-        if let Some(hello) = &socket.hello {
-            out(Input::Hello {
-                conn: ConnId(stream),
-                hello: Arc::clone(hello),
-            });
-        }
-    }
-
-    /// A packet of a TLS handshake.
-    fn hello(
-        &mut self,
-        cookie: u64,
-        direction: Direction,
-        seq: u32,
-        moved: u32,
-        payload: &[u8],
-        out: &mut impl FnMut(Input<'_>),
-    ) {
-        let Some(socket) = self.sockets.get_mut(&cookie) else {
-            return;
-        };
-        if self.handshakes.get(&cookie).is_none() {
-            self.handshakes.insert(cookie, Hellos::default());
-        }
-        let Some(hellos) = self.handshakes.get_mut(&cookie) else {
-            return;
-        };
-        let mut said = socket.hello.as_deref().cloned().unwrap_or_default();
-        let outbound = direction == Direction::Outbound;
-        let new = hellos.push(outbound, seq, moved, payload, &mut said);
-        if hellos.done() {
-            self.handshakes.remove(&cookie);
-        }
-        if !new {
-            return;
-        }
-        let said = Arc::new(said);
-        for &stream in &socket.streams {
-            out(Input::Hello {
-                conn: ConnId(stream),
-                hello: Arc::clone(&said),
-            });
-        }
-        socket.hello = Some(said);
-    }
-
-    fn thread(&mut self, tid: u32) -> Option<&mut ThreadMatch> {
-        if self.threads.get(&tid).is_none() {
-            self.threads.insert(tid, ThreadMatch::default());
-        }
-        self.threads.get_mut(&tid)
-    }
-
-    fn closed(&mut self, cookie: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
-        self.handshakes.remove(&cookie);
-        let Some(socket) = self.sockets.remove(&cookie) else {
-            out(Input::Closed {
-                conn: ConnId(cookie),
-                time_ns,
-            });
-            return;
-        };
-        for stream in socket.streams {
-            self.closing.push_back((time_ns + LINGER_NS, stream));
-        }
-    }
-
-    fn ended(&mut self, stream: u64, time_ns: u64, out: &mut impl FnMut(Input<'_>)) {
-        let Some(state) = self.streams.remove(&stream) else {
-            return;
-        };
-        if let Some(socket) = state
-            .cookie
-            .and_then(|cookie| self.sockets.get_mut(&cookie))
-        {
-            socket.streams.retain(|&other| other != stream);
-        }
-        out(Input::Closed {
-            conn: ConnId(stream),
-            time_ns,
-        });
+        self.owners.tick(now_ns);
+        self.tls.tick(now_ns, out);
     }
 }
 

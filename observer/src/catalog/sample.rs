@@ -35,6 +35,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
         response_messages: None,
         websocket: None,
         client: Some(([192, 0, 2, 7], 40_000).into()),
+        peer: None,
         server: Some(([192, 0, 2, 1], 8080).into()),
         process: Some(Arc::new(Process {
             pid: 123,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::alerts_args::AlertsArgs;
 use super::query_args::{ExportArgs, QueryArgs, ReportArgs, ReviewArgs};
 use crate::config::{Format, MetricsAddress, parse_duration, parse_metrics};
 use crate::usage::Dimension;
@@ -81,7 +82,7 @@ path that was never served.\n\nExamples:
 Calls are exact, or `100+7`: 100 counted and 7 more at most, from before the row was kept.
 Windows of 60s, 1h and 24h slide by an eighth of their length; days and months are of UTC.")]
     Usage(UsageArgs),
-    /// Check a settings file and print the settings in force
+    /// Check a settings file and the rules it names, and print the settings in force
     #[command(after_help = "Examples:
   observer check-config /etc/observer.toml
   observer check-config                                the defaults")]
@@ -110,9 +111,12 @@ Examples:
     #[command(after_help = "Examples:
   observer review sign --reviewer 'A. Person' --remarks 'nothing odd'")]
     Review(ReviewArgs),
-    /// List the alerts that are open
+    /// List the alerts that are open, and silence them
     #[command(after_help = "Examples:
   observer alerts                                      of the agent that runs as a service
+  observer alerts silence --rule scanner --for 2h      do not tell of scanners for two hours
+  observer alerts silence list                         the silences in force
+  observer alerts silence remove 3                     tell again
   observer alerts --state-dir /tmp/state --json | jq .message    of one with another state folder")]
     Alerts(AlertsArgs),
     /// Verify the audit log, and prove what is in it
@@ -241,20 +245,6 @@ pub struct ReplayArgs {
     /// How calls are shown [default: table]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-}
-
-/// Arguments of `alerts`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct AlertsArgs {
-    /// JSON, one object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Settings file (TOML)
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Folder of the agent's state [default: /var/lib/observer]
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
 }
 
 /// Arguments of `inventory`.

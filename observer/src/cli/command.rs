@@ -9,8 +9,9 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
 use thiserror::Error;
 
+use super::alerts_args::{AlertsArgs, AlertsCommandArgs};
 use super::args::{
-    AlertsArgs, Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
+    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
     InventoryArgs, OpenapiArgs, ReplayArgs, RunArgs, UsageArgs,
 };
 use super::exit::Exit;
@@ -47,12 +48,14 @@ pub enum Command {
     Report(ReportArgs),
     /// What a reviewer does.
     Review(ReviewCommandArgs),
-    /// List the alerts that are open.
+    /// List the alerts that are open, or silence some.
     Alerts {
         /// State folder of the agent.
         dir: PathBuf,
         /// As JSON.
         json: bool,
+        /// What to do; `None`: list them.
+        command: Option<AlertsCommandArgs>,
     },
     /// Show what was seen.
     Inventory(InventoryCommand),
@@ -178,9 +181,11 @@ pub fn parse_from(
             json,
             config,
             state_dir,
+            command,
         }) => Command::Alerts {
             dir: stored(config.as_deref(), state_dir)?.state_dir,
             json,
+            command,
         },
         CommandArgs::Inventory(InventoryArgs {
             json,
@@ -252,7 +257,8 @@ pub fn completions(shell: Shell, out: &mut impl Write) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, CliError, Command, completions, parse_from};
+    use super::{AlertsCommandArgs, Args, CliError, Command, completions, parse_from};
+    use crate::cli::SilenceCommandArgs;
     use crate::cli::{Exit, Shell};
     use crate::config::{Format, Settings};
     use clap::CommandFactory as _;
@@ -310,6 +316,36 @@ mod tests {
                 metrics: ([127, 0, 0, 1], 9464).into(),
             }
         );
+        let silence = [
+            "alerts",
+            "silence",
+            "--rule",
+            "crawl",
+            "--for",
+            "2h",
+            "--state-dir",
+            "/s",
+        ];
+        let Command::Alerts {
+            dir,
+            command: Some(AlertsCommandArgs::Silence(silence)),
+            ..
+        } = command(&silence).unwrap()
+        else {
+            panic!("is no silence");
+        };
+        assert_eq!(dir, PathBuf::from("/s"));
+        assert_eq!(silence.new.lasting, Some(Duration::from_secs(7200)));
+        let Command::Alerts {
+            dir,
+            command: Some(AlertsCommandArgs::Silence(silence)),
+            ..
+        } = command(&["alerts", "silence", "remove", "3", "--state-dir", "/s"]).unwrap()
+        else {
+            panic!("is no silence");
+        };
+        assert_eq!(dir, PathBuf::from("/s"));
+        assert_eq!(silence.command, Some(SilenceCommandArgs::Remove { id: 3 }));
         assert_eq!(command(&["routes"]).unwrap(), Command::Routes);
         assert_eq!(
             command(&["check-config"]).unwrap(),

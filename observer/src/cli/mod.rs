@@ -3,12 +3,14 @@
 //! In: arguments. Out: a [`Command`] with valid settings, or an error with its exit code. Also the
 //! rendering of `doctor`. Never: work of its own; `app` does that.
 
+mod alerts_args;
 mod args;
 mod command;
 mod doctor;
 mod exit;
 mod query_args;
 
+pub use alerts_args::{AlertsCommandArgs, NewSilenceArgs, SilenceArgs, SilenceCommandArgs};
 pub use args::{Args, AuditCommandArgs};
 pub use clap_complete::Shell;
 pub use command::{

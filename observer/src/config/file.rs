@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(
             error("[detect]\nauth_failure = 5\n"),
             "o.toml:2: unknown key \"detect.auth_failure\": section [detect] has auth_failures, auth_window, distinct_username_count, \
-                 login_failure_ratio, slow_failures, distinct_paths, distinct_objects, spike_factor"
+                 login_failure_ratio, slow_failures, distinct_paths, distinct_objects, spike_factor, rules"
         );
         assert_eq!(
             error("[capture]\nformat = \"table\"\n"),
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(
             error("[detekt]\n"),
             "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, limit, and \
-             the sections capture, identity, catalog, unsafe_capture, audit, detect, alert, block"
+             the sections capture, identity, catalog, unsafe_capture, audit, proxies, detect, alert, block"
         );
         assert_eq!(
             error("capture = 1\n"),
@@ -335,6 +335,7 @@ mod tests {
                 alert: read.alert.clone(),
                 openapi_documents: Some("/etc/observer/openapi".into()),
                 limits: read.limits.clone(),
+                rules: Some("/etc/observer/rules".into()),
                 ..Settings::default()
             }
         );

@@ -117,6 +117,28 @@ pub(super) const FINDINGS: &[Setting] = &[
         example: "",
     },
     Setting {
+        key: "detect.rules",
+        doc: &[
+            "Folder of Sigma rules (.yml), read again when they change. What is wrong in them is an error,",
+            "and the rules before stay in force. deploy/rules has examples and the names of fields.",
+        ],
+        set: |settings, given| {
+            let text = string(given)?;
+            if text.is_empty() {
+                return Err("is empty: use the path of a folder".to_owned());
+            }
+            settings.rules = Some(PathBuf::from(text));
+            Ok(())
+        },
+        show: |settings| {
+            settings
+                .rules
+                .as_ref()
+                .map(|at| toml_string(&at.to_string_lossy()))
+        },
+        example: "\"/etc/observer/rules\"",
+    },
+    Setting {
         key: "alert.alertmanager",
         doc: &["Alertmanager that gets the alerts (v2 API), such as http://127.0.0.1:9093."],
         set: |settings, given| {

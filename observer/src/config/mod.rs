@@ -4,6 +4,7 @@
 //! the key. Never: a setting that is ignored, guessed or silently clamped. Every setting is
 //! declared once, in `table`; the sample file and `check-config` come from there.
 
+mod callers_table;
 mod error;
 mod file;
 mod findings_table;

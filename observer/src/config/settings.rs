@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
+use crate::call::TrustedProxies;
 use crate::catalog::CatalogLimits;
 use crate::detect::DetectSettings;
 use crate::kernel::{CaptureFilters, Network, SocketCapture};
@@ -129,12 +130,16 @@ pub struct Settings {
     pub capture: Capture,
     /// How callers are named.
     pub identity: IdentitySettings,
+    /// The proxies in front that are believed.
+    pub proxies: TrustedProxies,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
     /// What callers may use.
     pub limits: Vec<Limit>,
     /// Who is turned away.
     pub block: BlockSettings,
+    /// Folder of rules that people wrote.
+    pub rules: Option<PathBuf>,
     /// Who is told of findings.
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
@@ -156,9 +161,11 @@ impl Default for Settings {
             duration: None,
             capture: Capture::default(),
             identity: IdentitySettings::default(),
+            proxies: TrustedProxies::default(),
             detect: DetectSettings::default(),
             limits: Vec::new(),
             block: BlockSettings::default(),
+            rules: None,
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
             openapi_documents: None,

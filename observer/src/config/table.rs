@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::callers_table::CALLERS;
 use super::findings_table::FINDINGS;
 use super::limits_table::{BLOCK, LIMIT};
 use super::settings::{Format, Settings};
@@ -74,7 +75,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    GENERAL.iter().chain(FINDINGS).chain(BLOCK)
+    GENERAL.iter().chain(CALLERS).chain(FINDINGS).chain(BLOCK)
 }
 
 /// Those that are not of findings, sections together.

@@ -137,9 +137,9 @@ impl Endpoint {
                 });
             }
         };
-        let remote = facts
-            .source
-            .is_some_and(|(address, _)| !address.is_loopback());
+        // What was without TLS is the connection, to a proxy if that names the client.
+        let peer = facts.call.peer.or(facts.call.client);
+        let remote = peer.is_some_and(|peer| !peer.ip().to_canonical().is_loopback());
         if seen & 1 == 0 && facts.call.scheme == "http" && remote {
             tell(
                 1,

@@ -163,7 +163,7 @@ const fn is_account(kind: IdentityKind) -> bool {
 }
 
 /// The address that stands for a client, and how many of its bits count.
-pub(super) fn network(address: IpAddr) -> (IpAddr, u8) {
+pub fn network(address: IpAddr) -> (IpAddr, u8) {
     match address.to_canonical() {
         IpAddr::V4(v4) => (IpAddr::V4(v4), 32),
         IpAddr::V6(v6) => {

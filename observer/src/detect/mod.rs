@@ -42,6 +42,7 @@ mod visits;
 
 pub use counts::DetectCounts;
 pub use detector::Detector;
+pub use facts::network as client_network;
 pub use finding::{Finding, Severity};
 pub use outcome::Judge;
 pub use proofs::Proofs;

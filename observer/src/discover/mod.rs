@@ -12,6 +12,7 @@ pub mod placement;
 mod process;
 mod processes;
 mod signature;
+mod socket_files;
 mod tls_libraries;
 mod version_text;
 
@@ -20,4 +21,5 @@ pub use elf_image::{ElfError, ElfImage, Extent, Function};
 pub use maps::FileId;
 pub use process::Process;
 pub use processes::Processes;
+pub use socket_files::{network_namespaces, socket_processes};
 pub use tls_libraries::{TlsLibraries, examine_file};

@@ -91,6 +91,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
         response_messages,
         websocket,
         client,
+        peer,
         server,
         process,
         auth,
@@ -157,8 +158,8 @@ fn push_call(out: &mut String, call: &ApiCall) {
         }
         out.push('}');
     }
-    address(out, "client", client.as_ref());
-    address(out, "server", server.as_ref());
+    address(out, "client", client.as_ref(), peer.as_ref());
+    address(out, "server", server.as_ref(), None);
     if let Some(process) = process.as_deref() {
         let _ = write!(out, ",\"process\":{{\"pid\":{}", process.pid);
         text(out, "name", &process.name);
@@ -355,15 +356,18 @@ fn milliseconds(out: &mut String, name: &str, ns: u64) {
     }
 }
 
-fn address(out: &mut String, name: &str, address: Option<&SocketAddr>) {
+/// `peer`: who named the address.
+fn address(out: &mut String, name: &str, address: Option<&SocketAddr>, peer: Option<&SocketAddr>) {
     if let Some(address) = address {
         key(out, name);
-        let _ = write!(
-            out,
-            "{{\"ip\":\"{}\",\"port\":{}}}",
-            address.ip(),
-            address.port()
-        );
+        let _ = write!(out, "{{\"ip\":\"{}\"", address.ip());
+        if address.port() != 0 {
+            let _ = write!(out, ",\"port\":{}", address.port());
+        }
+        if let Some(peer) = peer {
+            let _ = write!(out, ",\"peer_ip\":\"{}\"", peer.ip());
+        }
+        out.push('}');
     }
 }
 

@@ -67,7 +67,9 @@ impl Endpoint {
             Some(_) => {}
         }
         self.auth_failures += u64::from(call.auth.outcome == AuthOutcome::Failed);
-        let elsewhere = call.client.is_some_and(|client| !client.ip().is_loopback());
+        // What went in clear text was the connection: a proxy on this host may have had it by TLS.
+        let elsewhere = call.peer.or(call.client);
+        let elsewhere = elsewhere.is_some_and(|peer| !peer.ip().is_loopback());
         if call.auth.scheme != AuthScheme::None && call.scheme == "http" && elsewhere {
             self.clear_text_credentials += 1;
         }

@@ -132,6 +132,19 @@ impl Kernel {
         }
     }
 
+    /// Does a probe run that tells which process moves the bytes of a socket?
+    pub fn tells_processes(&self) -> bool {
+        const TELLING: [&str; 4] = [
+            "socket_received",
+            "inet_received",
+            "inet_received_by_cookie",
+            "tcp_bytes_received",
+        ];
+        self.probes
+            .iter()
+            .any(|probe| TELLING.contains(&probe.name) && probe.outcome == ProbeOutcome::Attached)
+    }
+
     /// As [`Self::start`], but a required probe that fails is only reported.
     pub fn probe(settings: &KernelSettings) -> Result<(Self, Parts), KernelError> {
         let none: Option<&std::fs::File> = None;

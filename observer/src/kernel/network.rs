@@ -40,6 +40,11 @@ impl Network {
         }
     }
 
+    /// Its address, and how many of the bits count.
+    pub const fn parts(&self) -> (IpAddr, u8) {
+        (self.address, self.prefix)
+    }
+
     /// Length of the prefix, bits, and the address as the kernel half's filter has them: the family
     /// comes first, in 32 bits.
     pub(super) fn key(&self) -> (u32, FilterAddress) {

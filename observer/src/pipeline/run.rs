@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Counts, Output, PipelineSettings};
-use crate::call::{Calls, Fingerprints, OpenCalls};
+use crate::call::{Calls, Fingerprints, OpenCalls, TrustedProxies};
 use crate::protocol::{Http, Message, ProtocolShared};
 use crate::stream::{
     Bytes, Chunk, Conn, ConnId, Direction, Input, Segment, StreamPair, StreamShared, Table,
@@ -73,6 +73,11 @@ impl Pipeline {
         self.shared.calls.show_query_values(keys);
     }
 
+    /// Believes these proxies when they name clients and users.
+    pub fn trust(&mut self, proxies: Arc<TrustedProxies>) {
+        self.shared.calls.trust(proxies);
+    }
+
     /// Says whether the source can leave out bytes that are not needed, and returns what was said
     /// before. If it cannot, [`Output::Skip`] does not come, and what is missing is a loss.
     pub fn skip_bodies(&mut self, can: bool) -> bool {
@@ -97,15 +102,16 @@ impl Pipeline {
             Input::Bytes(bytes) => self.bytes(&bytes, out),
             Input::Peer { conn, flow } => {
                 self.learn(conn, out, |conn| conn.flow = Some(flow));
-                if let Some(Observed { conn, open, .. }) = self.connections.peek(conn) {
-                    let calls = &mut self.shared.calls;
-                    calls.placed(conn, open, &mut |call| out(Output::Call(call)));
-                }
+                self.placed(conn, out);
             }
             Input::Tls { conn, tls } => self.learn(conn, out, |conn| conn.tls = Some(tls)),
             Input::Hello { conn, hello } => self.learn(conn, out, |conn| conn.hello = Some(hello)),
             Input::Owner { conn, process } => {
                 self.learn(conn, out, |conn| conn.process = Some(process));
+                self.placed(conn, out);
+            }
+            Input::OwnerFollows { conn } => {
+                self.learn(conn, out, |conn| conn.awaits_process = true);
             }
             Input::End {
                 conn,
@@ -183,6 +189,16 @@ impl Pipeline {
             calls,
         } = &self.shared;
         stream.held_bytes + protocol.head_bytes + protocol.h2_bytes + calls.open_bytes()
+    }
+
+    /// Tells the calls that waited for what became known of a connection.
+    fn placed(&mut self, id: ConnId, out: &mut impl FnMut(Output)) {
+        if self.shared.calls.unplaced() > 0
+            && let Some(Observed { conn, open, .. }) = self.connections.peek(id)
+        {
+            let calls = &mut self.shared.calls;
+            calls.placed(conn, open, &mut |call| out(Output::Call(call)));
+        }
     }
 
     fn learn(&mut self, id: ConnId, out: &mut impl FnMut(Output), tell: impl FnOnce(&mut Conn)) {

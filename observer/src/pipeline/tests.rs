@@ -5,6 +5,7 @@ mod exchanges;
 mod gaps;
 mod hostile;
 mod http2;
+mod proxies;
 mod segments;
 mod support;
 mod upgrades;

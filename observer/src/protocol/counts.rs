@@ -15,6 +15,8 @@ counts! {
         http1,
         /// Connections that turned out to speak HTTP/2.
         http2,
+        /// Connections that a proxy opened for its client (PROXY protocol).
+        proxied,
         /// Connections that are TLS.
         tls,
         /// Connections that speak something else.

@@ -6,7 +6,6 @@ use super::opening::{Opening, first_bytes, opening, skip_empty_lines};
 use super::pairing::Pairing;
 use super::reading::{Reader, Role};
 use super::side::{Side, State};
-use super::socks::{Socks, socks};
 use super::upgraded::{Upgrade, WebSocket};
 use super::{Message, ProtocolCounts, Verdict};
 use crate::stream::{Chunk, Direction, Piece, add};
@@ -125,7 +124,7 @@ impl Http {
         http
     }
 
-    fn set_midway(&mut self, time_ns: u64) {
+    pub(super) fn set_midway(&mut self, time_ns: u64) {
         self.midway = true;
         self.pairing.request_lost(time_ns);
         self.pairing.response_lost(false);
@@ -155,7 +154,7 @@ impl Http {
         boundary && (opening || answers && (!self.pairing.waiting() || self.pairing.uncertain()))
     }
 
-    fn side(&mut self, direction: Direction) -> &mut Side {
+    pub(super) fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
             Direction::Inbound => &mut self.inbound,
             Direction::Outbound => &mut self.outbound,
@@ -183,6 +182,15 @@ impl Http {
         };
         let quiet_since_ns = self.active_ns;
         self.active_ns = self.active_ns.max(time_ns);
+        let (mut at, mut moved, mut piece) = (at, moved, piece);
+        if let (Mode::Opening, false, Piece::Data(bytes)) = (self.mode, self.midway, piece)
+            && !self.side(direction).proxied
+        {
+            let rest = self.pass_proxy(direction, time_ns, bytes, shared, out)?;
+            at = at.saturating_add((bytes.len() - rest.len()) as u64);
+            moved = rest.len() as u64;
+            piece = Piece::Data(rest);
+        }
         match self.mode {
             Mode::Opening => {
                 if !self.open(direction, time_ns, piece, shared, out) {
@@ -392,38 +400,6 @@ impl Http {
         }
     }
 
-    /// Takes bytes that are, or may become, the opening of SOCKS; what follows one is kept.
-    fn pass_socks(
-        &mut self,
-        direction: Direction,
-        bytes: &[u8],
-        shared: &mut ProtocolShared,
-    ) -> bool {
-        let asked = self.side(opposite(direction)).socks;
-        let side = self.side(direction);
-        let first = side.head.first().or(bytes.first());
-        let possible = matches!(first, Some(4 | 5)) || asked && first == Some(&0);
-        if side.socks || !possible {
-            return false;
-        }
-        let text = [&side.head, bytes].concat();
-        let rest = match socks(&text) {
-            Socks::No => return false,
-            Socks::Incomplete => bytes,
-            Socks::Opening(len) => {
-                side.socks = true;
-                side.drop_head(shared);
-                text.get(len..).unwrap_or_default()
-            }
-        };
-        // A few hundred bytes at most, or the start of a head.
-        if let Err(refused) = side.keep(rest, shared) {
-            refused.count(&mut shared.counts);
-            side.drop_head(shared);
-        }
-        true
-    }
-
     /// From here on it is HTTP/2; `true`, for what opens a connection.
     fn begin_h2(
         &mut self,
@@ -512,7 +488,7 @@ impl Http {
     }
 }
 
-const fn opposite(direction: Direction) -> Direction {
+pub(super) const fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Inbound => Direction::Outbound,
         Direction::Outbound => Direction::Inbound,

@@ -1,5 +1,7 @@
 //! What leaves `protocol`.
 
+use std::net::SocketAddr;
+
 use httparse::Header;
 
 use super::{Marks, Rpc, Verdict, WebSocketSide};
@@ -118,6 +120,11 @@ pub enum Message<'a> {
         lost: bool,
         /// Body bytes seen so far, if the request has not ended.
         request_body_so_far: Option<u64>,
+    },
+    /// The opening of the connection names its client (PROXY protocol), before any request.
+    Proxied {
+        /// Address that the sender of the opening saw.
+        client: SocketAddr,
     },
     /// Bytes of a direction up to this place are not needed.
     Skip {

@@ -21,6 +21,7 @@
     )
 )]
 
+mod before;
 mod chunked;
 mod content;
 mod counts;
@@ -33,6 +34,7 @@ mod marks;
 mod message;
 mod opening;
 mod pairing;
+mod proxy;
 mod reading;
 mod rpc;
 mod side;

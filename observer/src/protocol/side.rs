@@ -55,6 +55,8 @@ pub(super) struct Side {
     pub ended: bool,
     /// The opening of SOCKS was passed over.
     pub socks: bool,
+    /// The opening of the PROXY protocol was passed over, or did not come.
+    pub proxied: bool,
 }
 
 /// Why a head was not kept.

@@ -18,6 +18,8 @@ pub struct Conn {
     pub hello: Option<Arc<TlsHello>>,
     /// The process at the observed end.
     pub process: Option<Arc<Process>>,
+    /// The process is not known yet and will be within a moment.
+    pub awaits_process: bool,
     /// What its source calls it.
     pub label: Option<Arc<str>>,
     /// It was open before it was observed.
@@ -35,10 +37,20 @@ impl Conn {
             tls: None,
             hello: None,
             process: None,
+            awaits_process: false,
             label: None,
             joined: false,
             sequenced: false,
         }
+    }
+
+    /// Something that every call of it should tell is about to become known: the addresses of a
+    /// TLS connection (a library with buffers of its own writes the answer before anything is
+    /// sent, and without addresses a call cannot be known as the other side of one that was told),
+    /// or its process.
+    pub fn awaits(&self) -> bool {
+        (self.flow.is_none() && self.tls.is_some())
+            || (self.awaits_process && self.process.is_none())
     }
 
     /// A place of a [`super::Chunk`] in the terms of the source.

@@ -122,6 +122,12 @@ pub enum Input<'a> {
         /// Its process.
         process: Arc<Process>,
     },
+    /// The process that owns this end will be known within a moment, and calls are better told
+    /// with it.
+    OwnerFollows {
+        /// The stream pair.
+        conn: ConnId,
+    },
     /// One direction ended: no bytes follow.
     End {
         /// The stream pair.

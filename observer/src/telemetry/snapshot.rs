@@ -208,6 +208,7 @@ fn encode_processes(
 ) -> Result<(), fmt::Error> {
     type Rows<'a> = Vec<([(&'static str, &'a str); 2], u64)>;
     let (mut calls, mut bytes, mut ended): (Rows<'_>, Rows<'_>, Rows<'_>) = Default::default();
+    let (mut tls_ended, mut tls_bytes): (Rows<'_>, Rows<'_>) = Default::default();
     for (process, fates) in processes {
         let Fates {
             connections,
@@ -216,7 +217,14 @@ fn encode_processes(
             skipped,
             filtered,
             lost,
+            tls_read,
+            tls_unread,
         } = *fates;
+        for (plaintext, count) in [("read", tls_read), ("unread", tls_unread)] {
+            let labels = [("process", &**process), ("plaintext", plaintext)];
+            tls_ended.push((labels, count.calls));
+            tls_bytes.push((labels, count.bytes));
+        }
         for (fate, count) in [
             ("delivered", delivered),
             ("skipped", skipped),
@@ -237,6 +245,16 @@ fn encode_processes(
             "observer_process_segments",
             "Segments with payload on connections that ended, by process and what became of them",
             &calls,
+        ),
+        (
+            "observer_process_tls_connections",
+            "Connections with TLS that ended, by process and whether their plaintext was read",
+            &tls_ended,
+        ),
+        (
+            "observer_process_tls_bytes",
+            "Plaintext that was read of those, and bytes of the records of those that were not",
+            &tls_bytes,
         ),
         (
             "observer_process_bytes",

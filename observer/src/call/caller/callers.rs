@@ -9,8 +9,9 @@ use httparse::Header;
 use super::carrier::{self, Carrier};
 use super::fingerprint::Fingerprints;
 use super::reading::Reading;
-use super::{authorization, cookie, dpop, parameters, query, websocket};
-use crate::call::{AuthScheme, Identity, IdentityKind};
+use super::{authorization, cookie, dpop, parameters, query, vouching, websocket};
+use crate::call::client::Origin;
+use crate::call::{AuthScheme, Identity, IdentityKind, TrustedProxies};
 use crate::recent::Recent;
 
 /// Credentials whose reading is remembered: the busy ones. About 700 bytes each.
@@ -30,6 +31,8 @@ pub(in crate::call) struct Caller<'a> {
     pub scheme: AuthScheme,
     /// All names, the one to choose first.
     pub identities: Vec<Arc<Identity>>,
+    /// What proxies in front may have said of the client.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// Reads callers. A credential that comes again is found by a keyed hash of 64 bits: that another
@@ -40,6 +43,7 @@ pub(in crate::call) struct Callers {
     known: Recent<u64, Option<Arc<Identity>>>,
     hasher: RandomState,
     scratch: Vec<u8>,
+    trusted: Arc<TrustedProxies>,
 }
 
 /// Which credential counts for the scheme, the first that was sent.
@@ -84,7 +88,13 @@ impl Callers {
             known: Recent::new(REMEMBERED),
             hasher: RandomState::new(),
             scratch: Vec::new(),
+            trusted: Arc::default(),
         }
+    }
+
+    /// Reads the fields that these say are to be read, besides the usual ones.
+    pub(in crate::call) fn set_trusted(&mut self, trusted: Arc<TrustedProxies>) {
+        self.trusted = trusted;
     }
 
     /// Reads the fields and the query of a request.
@@ -96,8 +106,10 @@ impl Callers {
         let mut host = None;
         let mut sent = Sent::default();
         let mut identities = Vec::new();
+        let mut origin: Option<Box<Origin>> = None;
+        let trusted = Arc::clone(&self.trusted);
         for field in fields {
-            let Some(carrier) = carrier::of(field.name) else {
+            let Some(carrier) = carrier_of(field.name, &trusted) else {
                 continue;
             };
             let value = field.value.trim_ascii();
@@ -129,6 +141,32 @@ impl Callers {
                     continue;
                 }
                 Carrier::Dpop | Carrier::Subprotocol => {}
+                Carrier::ForwardedFor => {
+                    origin.get_or_insert_default().add_forwarded_for(value);
+                    continue;
+                }
+                Carrier::Forwarded => {
+                    origin.get_or_insert_default().add_forwarded(value);
+                    continue;
+                }
+                Carrier::Client(rank) => {
+                    origin.get_or_insert_default().add_single(rank, value);
+                    continue;
+                }
+                Carrier::Certificate(vouching::Certificate::Result) => {
+                    origin.get_or_insert_default().unverified |= vouching::denies(value);
+                    continue;
+                }
+                Carrier::User | Carrier::Certificate(_) => {
+                    let origin = origin.get_or_insert_default();
+                    let identity = self.of("header", field.name, value, |value, scratch| {
+                        of_field(carrier, value, scratch)
+                    });
+                    if let Some(identity) = identity {
+                        origin.add_vouched(identity);
+                    }
+                    continue;
+                }
             }
             let identity = self.of("header", field.name, value, |value, scratch| {
                 of_field(carrier, value, scratch)
@@ -154,6 +192,7 @@ impl Callers {
             host,
             scheme: sent.scheme(),
             identities,
+            origin,
         }
     }
 
@@ -270,7 +309,38 @@ fn of_field<'a>(carrier: Carrier, value: &'a [u8], scratch: &mut Vec<u8>) -> Opt
             let token = websocket::token(text)?;
             Reading::token(IdentityKind::Token, bytes(token), scratch)
         }
-        Carrier::Host | Carrier::Cookie => None,
+        Carrier::User => vouching::user(value, scratch),
+        Carrier::Certificate(form) => vouching::subject(form, value),
+        Carrier::Host
+        | Carrier::Cookie
+        | Carrier::ForwardedFor
+        | Carrier::Forwarded
+        | Carrier::Client(_) => None,
+    }
+}
+
+/// What the field is for, with the fields that were set.
+fn carrier_of(name: &str, trusted: &TrustedProxies) -> Option<Carrier> {
+    let TrustedProxies {
+        client_field,
+        user_fields,
+        networks: _,
+        unix_sockets: _,
+    } = trusted;
+    if user_fields.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Some(Carrier::User);
+    }
+    let carrier = carrier::of(name);
+    let Some(own) = client_field else {
+        return carrier;
+    };
+    match carrier {
+        Some(Carrier::ForwardedFor | Carrier::Forwarded | Carrier::Client(_)) => {
+            carrier.filter(|_| own.eq_ignore_ascii_case(name))
+        }
+        // One that is not known names the client alone.
+        _ if own.eq_ignore_ascii_case(name) => Some(Carrier::Client(0)),
+        other => other,
     }
 }
 

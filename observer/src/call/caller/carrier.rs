@@ -1,6 +1,7 @@
-//! Which fields carry a credential, by their names.
+//! Which fields carry a credential, or say who calls, by their names.
 
 use super::cookie::{contains, ends_with};
+use super::vouching::{self, Certificate};
 
 /// What a field is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,16 @@ pub(super) enum Carrier {
     Signature,
     /// `Sec-WebSocket-Protocol`.
     Subprotocol,
+    /// `X-Forwarded-For`.
+    ForwardedFor,
+    /// `Forwarded` (RFC 7239 §4).
+    Forwarded,
+    /// An address of the client alone, with the rank of the field.
+    Client(u8),
+    /// A user that a gateway names.
+    User,
+    /// A certificate that a proxy was shown.
+    Certificate(Certificate),
 }
 
 /// Longest name looked at.
@@ -88,7 +99,10 @@ pub(super) fn of(name: &str) -> Option<Carrier> {
     let bytes = name.as_bytes();
     // All of them end so.
     let last = bytes.last()?.to_ascii_lowercase();
-    if !matches!(last, b'y' | b'n' | b't' | b'e' | b'd' | b'p' | b'h' | b'l') {
+    if !matches!(
+        last,
+        b'y' | b'n' | b't' | b'e' | b'd' | b'p' | b'h' | b'l' | b'r' | b'o' | b'f' | b'6'
+    ) {
         return None;
     }
     let is = |known: &str| name.eq_ignore_ascii_case(known);
@@ -102,13 +116,15 @@ pub(super) fn of(name: &str) -> Option<Carrier> {
         (19, b'n') if is("proxy-authorization") => Some(Carrier::ProxyAuthorization),
         (22, b'l') if is("sec-websocket-protocol") => Some(Carrier::Subprotocol),
         // The usual fields of browsers and servers that end as keys do.
-        (_, b'l' | b'p') => None,
         (6, b't') if is("accept") => None,
         (10, b'n' | b't') if is("connection") || is("user-agent") => None,
         (12, b'e') if is("content-type") => None,
         (14, b'h') if is("content-length") => None,
         (15, b'e') if is("accept-language") => None,
-        (3..=LONGEST, _) if names_key(name) => Some(Carrier::Key),
+        (3..=LONGEST, _) => vouching::of(name).or_else(|| {
+            let key = !matches!(last, b'l' | b'p' | b'r' | b'o' | b'f' | b'6');
+            (key && names_key(name)).then_some(Carrier::Key)
+        }),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ mod parameters;
 mod query;
 mod reading;
 mod text;
+mod vouching;
 mod websocket;
 
 pub(super) use callers::{Caller, Callers};

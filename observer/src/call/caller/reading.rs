@@ -41,6 +41,17 @@ impl<'a> Reading<'a> {
         })
     }
 
+    /// A name that somebody else vouches for.
+    pub(super) fn known(kind: IdentityKind, id: Arc<str>) -> Self {
+        Self {
+            kind,
+            id: Some(id),
+            secret: None,
+            class: None,
+            claims: None,
+        }
+    }
+
     /// A token: a JSON Web Token, or one that says nothing of itself, of this kind then.
     pub(super) fn token(
         kind: IdentityKind,

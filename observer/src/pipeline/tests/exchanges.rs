@@ -68,6 +68,41 @@ fn a_call_says_who_asked_whom_for_what() {
 }
 
 #[test]
+fn a_call_waits_a_moment_for_a_process_that_is_about_to_be_known() {
+    let mut run = Run::default();
+    run.input(Input::OwnerFollows { conn: CONN });
+    run.bytes(Inbound, &get("/a")).bytes(Outbound, &ok(0));
+    assert_eq!(run.calls().len(), 0);
+    let process = Arc::new(Process {
+        pid: 42,
+        ..Process::default()
+    });
+    run.input(Input::Owner {
+        conn: CONN,
+        process,
+    });
+    run.bytes(Inbound, &get("/b")).bytes(Outbound, &ok(0));
+    let pids: Vec<_> = run
+        .calls()
+        .iter()
+        .map(|call| call.process.as_ref().map(|process| process.pid))
+        .collect();
+    assert_eq!(pids, [Some(42), Some(42)]);
+}
+
+#[test]
+fn a_process_that_is_never_known_holds_no_call_for_long() {
+    let mut run = Run::default();
+    run.input(Input::OwnerFollows { conn: CONN });
+    run.bytes(Inbound, &get("/a")).bytes(Outbound, &ok(0));
+    run.tick(3_000_000_000);
+    let [call] = run.calls()[..] else {
+        panic!("one call")
+    };
+    assert!(call.process.is_none());
+}
+
+#[test]
 fn the_side_that_asks_is_the_client() {
     let mut run = Run::default();
     run.tcp(Outbound, &get("/")).tcp(Inbound, &ok(3));
