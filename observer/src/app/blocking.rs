@@ -305,7 +305,7 @@ mod tests {
         };
         let mut found = Vec::new();
         blocking.excess(&limit(Dimension::Client), &excess, &proxied, 1, &mut |it| {
-            found.push(it)
+            found.push(it);
         });
         assert!(
             found[0].message.contains("the proxy 192.0.2.99"),

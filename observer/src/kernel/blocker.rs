@@ -54,10 +54,13 @@ impl Blocker {
             .load(OBJECT)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
-        let allowed = take("ALLOWED")?;
         let blocked = LpmTrie::try_from(take("BLOCKED")?).map_err(access("BLOCKED"))?;
         let dropped = PerCpuArray::try_from(take("DROPPED")?).map_err(access("DROPPED"))?;
-        fill(allowed, allow)?;
+        // Borrowed: a map that is taken closes with its handle, before the program is loaded.
+        fill(
+            ebpf.map_mut("ALLOWED").ok_or(KernelError::Map("ALLOWED"))?,
+            allow,
+        )?;
         let cgroup = CgroupRoot::find()?.open()?;
         let failed = |reason: String| KernelError::Required {
             name: PROGRAM,
@@ -123,8 +126,8 @@ impl Blocker {
     }
 }
 
-fn fill(map: Map, networks: &[Network]) -> Result<(), KernelError> {
-    let mut allowed: LpmTrie<MapData, FilterAddress, u8> =
+fn fill(map: &mut Map, networks: &[Network]) -> Result<(), KernelError> {
+    let mut allowed: LpmTrie<&mut MapData, FilterAddress, u8> =
         LpmTrie::try_from(map).map_err(access("ALLOWED"))?;
     for network in networks {
         let (prefix, address) = network.key();
