@@ -14,7 +14,7 @@ use crate::audit::{AuditSink, OwnEvent};
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, Judge, Proofs};
+use crate::detect::{Detector, Finding, Judge, Posture, Proofs};
 use crate::export::{Jsonl, Style, Table};
 use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
@@ -37,6 +37,7 @@ pub(super) struct BackHalf<W> {
     catalog: Catalog,
     judge: Judge,
     detector: Detector,
+    posture: Posture,
     proofs: Proofs,
     rules: UserRules,
     /// Rules that changed while this runs.
@@ -64,6 +65,7 @@ impl<W: Write> BackHalf<W> {
             catalog: Catalog::new(settings.catalog),
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
+            posture: Posture::default(),
             proofs: Proofs::default(),
             rules: UserRules::default(),
             rule_news: None,
@@ -135,6 +137,7 @@ impl<W: Write> BackHalf<W> {
             catalog,
             judge,
             detector,
+            posture,
             proofs,
             rules,
             rule_news: _,
@@ -168,6 +171,7 @@ impl<W: Write> BackHalf<W> {
         }
         recorder.call(&call);
         detector.push(&call, &mut |finding| findings.push(finding));
+        posture.push(&call, &mut |finding| findings.push(finding));
         limits.push(&call, &mut |excess| excesses.push(excess));
         for excess in excesses.drain(..) {
             let Some(limit) = limits.limit(excess.limit) else {
@@ -274,6 +278,7 @@ impl<W: Write> BackHalf<W> {
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
         metrics.set_entries("detect", &self.detector.entries());
+        metrics.set_pipeline("posture", &[("evicted", self.posture.evicted())]);
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
         }

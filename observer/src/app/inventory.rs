@@ -16,8 +16,8 @@ use super::{complain, print};
 use crate::call::ApiCall;
 use crate::cli::{Exit, InventoryCommand};
 use crate::inventory::{
-    Document, Inventory, Owners, Store, StoreError, Sum, Tally, documents, findings, listening,
-    open_api, orphans, states, table,
+    Credential, Document, Inventory, Owners, Store, StoreError, Sum, Tally, credential_findings,
+    documents, findings, listening, open_api, orphans, plaintext_share, states, table,
 };
 
 /// How long what was called may be missing from the file.
@@ -35,6 +35,7 @@ const FILE_WIDTH: usize = 140;
 #[derive(Debug)]
 struct Batch {
     sums: Vec<Sum>,
+    credentials: Vec<(String, Credential)>,
     /// Service, old route, new route.
     renames: Vec<(String, String, String)>,
 }
@@ -76,6 +77,7 @@ impl InventorySink {
         let batch = self.waiting.take().or_else(|| {
             let batch = Batch {
                 sums: self.tally.take(),
+                credentials: self.tally.take_credentials(),
                 renames: renames(),
             };
             (!batch.sums.is_empty() || !batch.renames.is_empty()).then_some(batch)
@@ -91,6 +93,7 @@ impl InventorySink {
     pub(super) fn finish(mut self) {
         let last = Batch {
             sums: self.tally.take(),
+            credentials: self.tally.take_credentials(),
             renames: Vec::new(),
         };
         for batch in self.waiting.take().into_iter().chain([last]) {
@@ -126,7 +129,12 @@ fn keep(store: &Store, batches: &Receiver<Batch>) {
     let (mut due, mut forget) = (Instant::now(), Instant::now());
     loop {
         let ended = match batches.recv_timeout(SAVE) {
-            Ok(Batch { sums, renames }) => {
+            Ok(Batch {
+                sums,
+                credentials,
+                renames,
+            }) => {
+                inventory.merge_credentials(credentials);
                 for (service, pid, exe) in inventory.merge(&sums) {
                     let package = exe.as_deref().and_then(|exe| owners.package(exe));
                     let listens = listening(Path::new("/proc"), pid);
@@ -238,6 +246,7 @@ fn to_json(inventory: &Inventory, documents: &[Document], now_ms: u64) -> Value 
         let document = documents.iter().find(|document| document.service == *name);
         let mut told = json!(service);
         told["findings"] = json!(findings(service));
+        told["plaintext_per_cent"] = json!(plaintext_share(service));
         told["orphans"] = json!(orphans(service, document));
         for (endpoint_name, endpoint) in &service.endpoints {
             told["endpoints"][endpoint_name]["states"] =
@@ -245,7 +254,13 @@ fn to_json(inventory: &Inventory, documents: &[Document], now_ms: u64) -> Value 
         }
         (name.clone(), told)
     });
+    let credentials = inventory.credentials.iter().map(|(key, credential)| {
+        let mut told = json!(credential);
+        told["findings"] = json!(credential_findings(inventory, key, credential, now_ms));
+        (key.clone(), told)
+    });
     json!({
+        "credentials": credentials.collect::<serde_json::Map<_, _>>(),
         "services": services.collect::<serde_json::Map<_, _>>(),
         "folded": inventory.folded,
     })

@@ -8,11 +8,13 @@
 //! weighed: redb lets nobody read while the agent writes, SQLite is C code; and all of it is a few
 //! megabytes, bounded.
 
+mod credential;
 mod documents;
 mod endpoint;
 mod listening;
 mod open_api;
 mod owner;
+mod privilege;
 mod service;
 mod standing;
 mod state;
@@ -22,13 +24,15 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use credential::Credential;
 pub use documents::{Document, Documented, documents};
 pub use endpoint::Endpoint;
 pub use listening::listening;
 pub use open_api::open_api;
 pub use owner::Owners;
+pub use privilege::credential_findings;
 pub use service::{Program, Service};
-pub use standing::{findings, orphans, states};
+pub use standing::{findings, orphans, plaintext_share, states};
 pub use state::Inventory;
 pub use store::{Store, StoreError};
 pub use table::table;
