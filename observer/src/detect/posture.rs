@@ -15,11 +15,11 @@ use crate::recent::Recent;
 use crate::stream::TlsVersion;
 
 /// Endpoints and APIs remembered, about 100 bytes each.
-const ENDPOINTS: usize = 8_192;
+const ENDPOINTS: usize = 7_168;
 /// Services.
-const SERVICES: usize = 1_024;
+const SERVICES: usize = 896;
 /// Users with a password.
-const USERS: usize = 8_192;
+const USERS: usize = 7_168;
 /// What is told is told again after this: a week.
 const REARM: u64 = 7 * 86_400 * 1_000_000_000;
 /// Successful calls without a credential that show that an endpoint is open, and with one that show
@@ -92,10 +92,7 @@ impl Default for Posture {
 }
 
 fn entry<V: Default>(table: &mut Recent<u64, V>, key: u64) -> Option<&mut V> {
-    if table.get(&key).is_none() {
-        table.insert(key, V::default());
-    }
-    table.get(&key)
+    Some(table.entry(key, V::default))
 }
 
 /// It was not told lately; now it is.

@@ -14,7 +14,7 @@ use crate::recent::Recent;
 
 /// Names that all limits together remember at least, twice as many at most, about 250 bytes each.
 /// A flood of new names pushes out the ones used longest ago; who is over a limit was used just now.
-const NAMES: usize = 32_768;
+const NAMES: usize = 14_336;
 /// An excess that goes on is told again after this, nanoseconds.
 const REARM: u64 = 300_000_000_000;
 
@@ -126,9 +126,7 @@ impl Limits {
                 continue;
             }
             let key = hasher.hash_one(scratch.as_str());
-            let Some(spent) = entry(spent, key, scratch) else {
-                continue;
-            };
+            let spent = entry(spent, key, scratch);
             let used = match window {
                 LimitWindow::Sliding(length) => {
                     let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
@@ -178,8 +176,8 @@ impl Limits {
     pub fn restore(&mut self, quota: &Quota) {
         let key = self.hasher.hash_one(&*quota.name);
         let table = self.limits.get_mut(quota.limit).map(|(_, spent)| spent);
-        if let Some(spent) = table.and_then(|table| entry(table, key, &quota.name)) {
-            spent.quota = (quota.period, quota.used);
+        if let Some(table) = table {
+            entry(table, key, &quota.name).quota = (quota.period, quota.used);
         }
     }
 
@@ -215,18 +213,14 @@ impl Limits {
     }
 }
 
-fn entry<'a>(spent: &'a mut Recent<u64, Spent>, key: u64, name: &str) -> Option<&'a mut Spent> {
-    if spent.get(&key).is_none() {
-        let new = Spent {
-            name: name.into(),
-            sliding: Sliding::default(),
-            quota: (0, 0),
-            changed: false,
-            told: 0,
-        };
-        spent.insert(key, new);
-    }
-    spent.get(&key)
+fn entry<'a>(spent: &'a mut Recent<u64, Spent>, key: u64, name: &str) -> &'a mut Spent {
+    spent.entry(key, || Spent {
+        name: name.into(),
+        sliding: Sliding::default(),
+        quota: (0, 0),
+        changed: false,
+        told: 0,
+    })
 }
 
 #[cfg(test)]

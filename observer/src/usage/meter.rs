@@ -12,7 +12,7 @@ use crate::call::{ApiCall, Role};
 
 /// Rows kept of each dimension at least, twice as many at most, about 1.1 KiB each: what a person
 /// or a price list asks for is among the first hundred; more makes the bound of the rest tight.
-const MOST: [usize; 4] = [2048, 2048, 4096, 512];
+const MOST: [usize; 4] = [2048, 2048, 2048, 512];
 
 /// Counts what is served here. Calls that go out are of other hosts' services.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Meter {
             match dimension {
                 Dimension::Identity => caller = Some(key),
                 Dimension::Client => {
-                    if let (Some(row), Some(caller)) = (row, caller) {
+                    if let Some(caller) = caller {
                         row.note_caller(caller.max(1));
                     }
                 }

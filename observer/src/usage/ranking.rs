@@ -9,7 +9,8 @@ use super::row::Row;
 /// Rows of one dimension, with what changed since they were last taken.
 #[derive(Debug)]
 pub struct Ranking {
-    rows: HashMap<u64, (Row, bool)>,
+    /// Each with whether it changed.
+    rows: HashMap<u64, Box<(Row, bool)>>,
     /// Rows kept at least; twice as many at most.
     most: usize,
     /// No key that is not kept has more calls than this.
@@ -44,27 +45,27 @@ impl Ranking {
         name: impl FnOnce() -> Arc<str>,
         now: u64,
         more: Measured,
-    ) -> Option<&mut Row> {
+    ) -> &mut Row {
         self.total = self.total.plus(more);
-        if !self.rows.contains_key(&key) {
-            if self.rows.len() >= self.most * 2 {
-                self.cut();
-            }
-            let row = Row::new(name(), self.missed, now);
-            self.rows.insert(key, (row, false));
+        if self.rows.len() >= self.most * 2 && !self.rows.contains_key(&key) {
+            self.cut();
         }
-        let (row, dirty) = self.rows.get_mut(&key)?;
+        let missed = self.missed;
+        let (row, dirty) = &mut **self
+            .rows
+            .entry(key)
+            .or_insert_with(|| Box::new((Row::new(name(), missed, now), false)));
         row.add(now, more);
         if !std::mem::replace(dirty, true) {
             self.changed.push_back(key);
         }
-        Some(row)
+        row
     }
 
     /// Lets the half of fewest calls go.
     fn cut(&mut self) {
         let upper = |row: &Row| row.total.calls.saturating_add(row.missed);
-        let mut all: Vec<u64> = self.rows.values().map(|(row, _)| upper(row)).collect();
+        let mut all: Vec<u64> = self.rows.values().map(|held| upper(&held.0)).collect();
         let middle = (all.len() / 2).saturating_sub(1);
         if middle < all.len() {
             let (_, bound, _) = all.select_nth_unstable(middle);
@@ -72,7 +73,7 @@ impl Ranking {
         }
         let missed = self.missed;
         let before = self.rows.len();
-        self.rows.retain(|_, (row, _)| upper(row) > missed);
+        self.rows.retain(|_, held| upper(&held.0) > missed);
         self.evicted += (before - self.rows.len()) as u64;
         let rows = &self.rows;
         self.changed.retain(|key| rows.contains_key(key));
@@ -80,13 +81,13 @@ impl Ranking {
 
     /// The row of a key.
     pub(super) fn row(&self, key: u64) -> Option<&Row> {
-        self.rows.get(&key).map(|(row, _)| row)
+        self.rows.get(&key).map(|held| &held.0)
     }
 
     /// Puts a row of an earlier run in.
     pub(super) fn restore(&mut self, key: u64, row: Row) {
         if self.rows.len() < self.most * 2 {
-            self.rows.insert(key, (row, false));
+            self.rows.insert(key, Box::new((row, false)));
         }
     }
 
@@ -102,7 +103,7 @@ impl Ranking {
         let keys: Vec<u64> = self.changed.drain(..count).collect();
         keys.into_iter()
             .filter_map(|key| {
-                let (row, dirty) = self.rows.get_mut(&key)?;
+                let (row, dirty) = &mut **self.rows.get_mut(&key)?;
                 *dirty = false;
                 Some(row.clone())
             })
@@ -121,7 +122,7 @@ impl Ranking {
 
     /// The rows, in no order.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values().map(|(row, _)| row)
+        self.rows.values().map(|held| &held.0)
     }
 
     /// Rows kept.
