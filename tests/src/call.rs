@@ -9,6 +9,8 @@ pub struct Endpoint {
     pub ip: Option<String>,
     /// TCP port.
     pub port: Option<u16>,
+    /// The proxy that named the address.
+    pub peer_ip: Option<String>,
 }
 
 /// The process at the end that was observed.

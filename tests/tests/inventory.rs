@@ -112,6 +112,86 @@ fn services_are_listed_with_owner_endpoints_and_callers_within_seconds() -> Resu
 }
 
 #[test]
+fn learned_routes_and_renames_survive_a_kill() -> Result<()> {
+    let Some(_turn) = live(&["node", "curl"]) else {
+        return Ok(());
+    };
+    let node = Script::node().start()?;
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().join("state").display().to_string();
+    let launch = || Launch {
+        state: Some(PathBuf::from(&state)),
+        ..Launch::default()
+    };
+    let learned = "POST /people/{name}/orders";
+    let calls = |service: &Value| service["endpoints"][learned]["calls"].as_u64();
+    let agent = Agent::launch(launch())?;
+    curl(&["-d", "x", &node.url("/people/ada[1-200]/orders")])?;
+    let first = listed(&state, "node", |service| calls(service) >= Some(150))?;
+    let renamed = |service: &Value| {
+        let changes = service["changes"].as_array().into_iter().flatten();
+        changes
+            .filter(|change| change["new"] == "/people/{name}/orders")
+            .all(|change| {
+                change["old"]
+                    .as_str()
+                    .is_some_and(|old| old.contains("/ada"))
+            })
+    };
+    ensure!(renamed(&first), "{first:#}");
+    let kept = Instant::now();
+    while !routes_kept(folder.path())?.contains("{name}") {
+        ensure!(kept.elapsed() < LISTED, "routes are not kept");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    agent.kill9()?;
+
+    let agent = Agent::launch(launch())?;
+    curl(&["-d", "x", &node.url("/people/zoe/orders")])?;
+    let call = agent.wait_for_call("a call of zoe", Duration::from_secs(10), |call| {
+        call.path == "/people/zoe/orders"
+    })?;
+    ensure!(
+        call.route.as_deref() == Some("/people/{name}/orders"),
+        "{call}"
+    );
+    let more = calls(&first).map(|calls| calls + 1);
+    let second = listed(&state, "node", |service| calls(service) >= more)?;
+    let date = |service: &Value| service["endpoints"][learned]["first_seen_ms"].as_u64();
+    ensure!(date(&first).is_some() && date(&first) == date(&second));
+    agent.kill9()?;
+
+    // Damaged routes are set aside, and the agent starts.
+    for entry in fs::read_dir(folder.path().join("state/routes"))? {
+        fs::write(entry?.path(), "damaged")?;
+    }
+    let agent = Agent::launch(launch())?;
+    curl(&["-d", "x", &node.url("/people/zoe/orders")])?;
+    agent.wait_for_call("another call of zoe", Duration::from_secs(10), |call| {
+        call.path == "/people/zoe/orders"
+    })?;
+    ensure!(
+        fs::read_dir(folder.path().join("state/routes"))?
+            .flatten()
+            .any(|entry| entry.path().extension().is_some_and(|is| is == "damaged"))
+    );
+    agent.stop()?;
+    Ok(())
+}
+
+/// All that is kept of routes.
+fn routes_kept(folder: &std::path::Path) -> Result<String> {
+    let mut all = String::new();
+    if let Ok(entries) = fs::read_dir(folder.join("state/routes")) {
+        for entry in entries {
+            // One may be replaced at this moment.
+            all.push_str(&fs::read_to_string(entry?.path()).unwrap_or_default());
+        }
+    }
+    Ok(all)
+}
+
+#[test]
 fn first_seen_dates_and_counts_survive_a_kill() -> Result<()> {
     let Some(_turn) = live(&["nginx", "curl"]) else {
         return Ok(());

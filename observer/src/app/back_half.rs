@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::blocking::Blocking;
-use super::inventory::InventorySink;
+use super::inventory::{self, InventorySink};
 use super::limits;
 use super::rules::RuleNews;
 use super::usage::UsageSink;
@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
 use crate::detect::{Detector, Finding, Judge, Posture, Proofs};
 use crate::export::{Jsonl, Style, Table};
+use crate::inventory::RouteStore;
 use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
 use crate::usage::{Excess, Limits, Usage};
@@ -62,7 +63,13 @@ pub(super) struct BackHalf<W> {
 impl<W: Write> BackHalf<W> {
     pub(super) fn new(settings: &Settings, metrics: &Metrics, out: W, style: Style) -> Self {
         Self {
-            catalog: Catalog::new(settings.catalog),
+            catalog: {
+                let mut catalog = Catalog::new(settings.catalog);
+                let documents = settings.openapi_documents.as_deref();
+                let documents = documents.map(inventory::declared).unwrap_or_default();
+                catalog.declare(settings.route_rules.clone(), documents);
+                catalog
+            },
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
             posture: Posture::default(),
@@ -129,6 +136,11 @@ impl<W: Write> BackHalf<W> {
     /// Who exceeds a limit that blocks is turned away.
     pub(super) fn set_blocking(&mut self, blocking: Option<Blocking>) {
         self.blocking = blocking;
+    }
+
+    /// Goes on from what was learned of routes in runs before.
+    pub(super) fn restore_routes(&mut self, store: &RouteStore) {
+        store.load(|service, record| self.catalog.restore(service, record));
     }
 
     /// Takes one call. Fails only if its line cannot be written.
@@ -230,8 +242,7 @@ impl<W: Write> BackHalf<W> {
     /// Repeats the counters and sizes of the stages held here.
     pub(super) fn publish(&mut self, metrics: &Metrics) {
         if let Some(inventory) = &mut self.inventory {
-            let catalog = &mut self.catalog;
-            inventory.flush(|| catalog.take_renames());
+            inventory.flush(&mut self.catalog);
             metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
         }
         if let Some(meter) = &mut self.meter {

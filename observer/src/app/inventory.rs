@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,10 +15,12 @@ use serde_json::{Value, json};
 
 use super::{complain, print};
 use crate::call::ApiCall;
+use crate::catalog::{Catalog, RouteRule};
 use crate::cli::{Exit, InventoryCommand};
 use crate::inventory::{
-    Credential, Document, Inventory, Owners, Store, StoreError, Sum, Tally, credential_findings,
-    documents, findings, listening, open_api, orphans, plaintext_share, states, table,
+    Credential, Document, Inventory, Owners, RouteStore, Store, StoreError, Sum, Tally,
+    credential_findings, documents, findings, listening, open_api, orphans, plaintext_share,
+    states, table,
 };
 
 /// How long what was called may be missing from the file.
@@ -28,6 +31,8 @@ const SAVE_SHARE: u32 = 20;
 const UNDER_WAY: usize = 4;
 /// How often old entries are looked for.
 const FORGET: Duration = Duration::from_secs(3600);
+/// Templates of all documents together: some 20 MiB.
+const MOST_DECLARED: usize = 100_000;
 /// Width of the table where it goes to no terminal.
 const FILE_WIDTH: usize = 140;
 
@@ -38,6 +43,8 @@ struct Batch {
     credentials: Vec<(String, Credential)>,
     /// Service, old route, new route.
     renames: Vec<(String, String, String)>,
+    /// A service, and what was learned of its routes.
+    routes: Option<(Arc<str>, String)>,
 }
 
 /// The end on the capture thread.
@@ -56,9 +63,10 @@ pub(super) struct InventoryThread(JoinHandle<()>);
 pub(super) fn start(state_dir: &Path) -> io::Result<(InventorySink, InventoryThread)> {
     let (sender, receiver) = sync_channel(UNDER_WAY);
     let store = Store::new(state_dir);
+    let routes = RouteStore::new(state_dir);
     let thread = thread::Builder::new()
         .name("inventory".to_owned())
-        .spawn(move || keep(&store, &receiver))?;
+        .spawn(move || keep(&store, &routes, &receiver))?;
     let sink = InventorySink {
         tally: Tally::default(),
         sender,
@@ -73,14 +81,16 @@ impl InventorySink {
     }
 
     /// Hands over what was summed up, if the thread is ready for it.
-    pub(super) fn flush(&mut self, renames: impl FnOnce() -> Vec<(String, String, String)>) {
+    pub(super) fn flush(&mut self, catalog: &mut Catalog) {
         let batch = self.waiting.take().or_else(|| {
             let batch = Batch {
                 sums: self.tally.take(),
                 credentials: self.tally.take_credentials(),
-                renames: renames(),
+                renames: catalog.take_renames(),
+                routes: catalog.take_record(),
             };
-            (!batch.sums.is_empty() || !batch.renames.is_empty()).then_some(batch)
+            let any = !batch.sums.is_empty() || !batch.renames.is_empty();
+            (any || batch.routes.is_some()).then_some(batch)
         });
         if let Some(batch) = batch
             && let Err(TrySendError::Full(batch)) = self.sender.try_send(batch)
@@ -95,6 +105,7 @@ impl InventorySink {
             sums: self.tally.take(),
             credentials: self.tally.take_credentials(),
             renames: Vec::new(),
+            routes: None,
         };
         for batch in self.waiting.take().into_iter().chain([last]) {
             // A thread that is gone has said why.
@@ -117,12 +128,38 @@ impl InventoryThread {
     }
 }
 
+/// The templates of the documents in a folder, as rules for their services. What is no document is
+/// said.
+pub(super) fn declared(folder: &Path) -> Vec<RouteRule> {
+    let (documents, bad) = documents(folder).unwrap_or_else(|error| {
+        complain(&format!("cannot read {}: {error}", folder.display()));
+        Default::default()
+    });
+    for path in bad {
+        complain(&format!("{path} is no OpenAPI document in JSON"));
+    }
+    let rules = documents.into_iter().flat_map(|document| {
+        let Document {
+            service,
+            operations,
+        } = document;
+        operations.into_iter().filter_map(move |operation| {
+            let (_, template) = operation.name.split_once(' ')?;
+            Some(RouteRule {
+                service: Some(service.as_str().into()),
+                template: template.into(),
+            })
+        })
+    });
+    rules.take(MOST_DECLARED).collect()
+}
+
 fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn keep(store: &Store, batches: &Receiver<Batch>) {
+fn keep(store: &Store, kept_routes: &RouteStore, batches: &Receiver<Batch>) {
     let mut inventory = store.open();
     let mut owners = Owners::default();
     let (mut changed, mut said) = (false, false);
@@ -133,6 +170,7 @@ fn keep(store: &Store, batches: &Receiver<Batch>) {
                 sums,
                 credentials,
                 renames,
+                routes,
             }) => {
                 inventory.merge_credentials(credentials);
                 for (service, pid, exe) in inventory.merge(&sums) {
@@ -141,7 +179,14 @@ fn keep(store: &Store, batches: &Receiver<Batch>) {
                     inventory.describe(&service, exe.as_deref(), package, listens);
                 }
                 for (service, old, new) in renames {
-                    inventory.rename(&service, &old, &new);
+                    inventory.rename(&service, &old, &new, now_ms());
+                }
+                if let Some((service, record)) = routes
+                    && let Err(error) = kept_routes.save(&service, &record)
+                    && !said
+                {
+                    said = true;
+                    tracing::warn!(%error, "what was learned of routes is not saved");
                 }
                 changed = true;
                 false

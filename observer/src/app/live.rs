@@ -23,6 +23,7 @@ use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
 use crate::export::Style;
+use crate::inventory::RouteStore;
 use crate::kernel::{
     Kernel, KernelError, KernelSettings, ProbeOutcome, forbid_dumps, missing_privileges,
 };
@@ -172,6 +173,7 @@ impl Agent {
         }
         back.set_usage(usage_sink, limits);
         back.set_blocking(blocking::start(&settings.block)?);
+        back.restore_routes(&RouteStore::new(&settings.state_dir));
 
         let capture = CaptureThread {
             parts,
@@ -195,7 +197,7 @@ impl Agent {
             .name("capture".to_owned())
             .spawn(move || capture.run())?;
 
-        let tls = settings.capture.tls;
+        let (tls, cpu_budget) = (settings.capture.tls, settings.capture.cpu_budget);
         let mut probes = LibraryProbes::new(kernel, numbers);
         let (for_libraries, ready) = (metrics.clone(), health.clone());
         let told = Arc::clone(&detach);
@@ -204,13 +206,11 @@ impl Agent {
             .spawn(move || {
                 if !tls {
                     ready.ready();
-                    while !told.load(Ordering::Acquire) {
-                        thread::sleep(WATCH);
-                    }
+                    probes.run_without_tls(&told, cpu_budget, &for_libraries);
                     return;
                 }
                 probes.scan_all();
-                probes.run(&told, &mut |report| {
+                probes.run(&told, cpu_budget, &for_libraries, &mut |report| {
                     for_libraries.set_tls(report);
                     // The first report follows the first scan.
                     ready.ready();

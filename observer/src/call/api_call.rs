@@ -293,7 +293,7 @@ pub struct ApiCall {
     /// Who asked: the client end of the connection, or whom a trusted proxy there names; port 0 if
     /// the port is not known.
     pub client: Option<SocketAddr>,
-    /// The client end of the connection, where that is a trusted proxy that names another client.
+    /// The client end of the connection, where that is a trusted proxy.
     pub peer: Option<SocketAddr>,
     /// Who answered.
     pub server: Option<SocketAddr>,

@@ -130,10 +130,11 @@ impl Calls {
             if let (None, true, Some(flow)) = (proxied, tls.is_some(), flow) {
                 proxied = self.proxied.get(&(flow.local, flow.remote)).copied();
             }
-            if origin.is_some() || proxied.is_some() {
+            if origin.is_some() || proxied.is_some() || self.trusted.any() {
                 let found = Resolved::of(origin.as_deref(), call.client, proxied, &self.trusted);
                 (ignored, spoofed) = (found.ignored, found.spoofed);
-                if found.client != call.client {
+                // The peer counts as a proxy though it named nobody, or only a client of its own.
+                if found.proxied {
                     call.peer = call.client;
                     call.client = found.client;
                 }

@@ -30,7 +30,7 @@ pub(super) fn segments(path: &str, out: &mut Vec<String>) {
         .unwrap_or(path);
     for raw in path.split('/') {
         let raw = raw.split(';').next().unwrap_or(raw);
-        let canonical = canonical_segment(raw);
+        let canonical = segment(raw);
         match canonical.as_str() {
             "" | "." => {}
             ".." => {
@@ -46,7 +46,8 @@ pub(super) fn segments(path: &str, out: &mut Vec<String>) {
     }
 }
 
-fn canonical_segment(raw: &str) -> String {
+/// The canonical form of one segment.
+pub(super) fn segment(raw: &str) -> String {
     let bytes = raw.as_bytes();
     let mut out = String::with_capacity(bytes.len());
     let mut at = 0;

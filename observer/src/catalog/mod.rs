@@ -5,6 +5,7 @@
 //! grows a table past its cap; what is folded because of a cap is counted.
 
 mod canonical;
+mod declared;
 mod names;
 mod routes;
 #[cfg(test)]
@@ -12,5 +13,6 @@ pub(crate) mod sample;
 mod service;
 mod survey;
 
+pub use declared::RouteRule;
 pub use names::{Catalog, CatalogCounts, CatalogLimits};
 pub use survey::RouteSurvey;

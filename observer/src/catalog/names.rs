@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::canonical;
+use super::declared::{Declared, RouteRule};
 use super::routes::{Answer, Learner};
 use super::service;
 use crate::call::ApiCall;
@@ -14,10 +15,16 @@ use crate::recent::Recent;
 /// Paths whose place is remembered: finding it costs about a microsecond, a look-up a tenth.
 const REMEMBERED_PATHS: usize = 8192;
 /// Places of paths learned for one service (about 200 bytes each). 5,000 endpoints need 7,000.
-/// A decision looks at all of them, within 60 ms.
 const MAX_PLACES_PER_SERVICE: usize = 8_192;
 /// Places of all services together: about 20 MiB.
 const MAX_PLACES: usize = 98_304;
+/// Segments that one call's step of a decision compares at least: some 100 µs, and a decision on
+/// all places is made within a tenth of the calls that made it due.
+const SEGMENTS_A_STEP: usize = 48;
+/// Times that [`Catalog::take_record`] is asked until the same service is told again, and one more
+/// for so many places.
+const ROUNDS_BETWEEN: u64 = 2;
+const PLACES_A_ROUND: u64 = 256;
 /// Changes of names that are kept to be shown.
 const MAX_RENAMES: usize = 64;
 /// The same until they are taken: what is lost stays under its old name.
@@ -90,13 +97,47 @@ struct Service {
     /// Routes that were given out; they stay, because what was counted under them stays.
     routes: HashSet<Arc<str>>,
     learner: Learner,
+    /// What the settings and what documents say.
+    ruled: Declared,
+    documented: Declared,
+    /// The revision of what was handed out to be kept, and when it may be again.
+    kept: u64,
+    keep_from: u64,
+}
+
+impl Service {
+    fn new(name: &str, learner: Learner, rules: &[RouteRule], documents: &[RouteRule]) -> Self {
+        let declared = |rules: &[RouteRule]| {
+            let mut declared = Declared::default();
+            for rule in rules {
+                if rule
+                    .service
+                    .as_deref()
+                    .is_none_or(|service| service == name)
+                {
+                    declared.add(&rule.template);
+                }
+            }
+            declared
+        };
+        Self {
+            name: name.into(),
+            routes: HashSet::new(),
+            kept: learner.revision(),
+            learner,
+            ruled: declared(rules),
+            documented: declared(documents),
+            keep_from: 0,
+        }
+    }
 }
 
 /// Where a path leads, as long as the generation of its learner holds.
 #[derive(Debug)]
 struct Known {
     generation: u32,
-    place: u32,
+    /// `None`: the path is declared, and nothing is learned from it.
+    place: Option<u32>,
     route: Option<Arc<str>>,
 }
 
@@ -105,6 +146,10 @@ struct Known {
 pub struct Catalog {
     limits: CatalogLimits,
     services: HashMap<Arc<str>, Service>,
+    rules: Vec<RouteRule>,
+    documents: Vec<RouteRule>,
+    /// Times it was asked for what is to be kept.
+    rounds: u64,
     /// By hash of service and path: with a secret key, 64 bits of it are not met by chance, and a
     /// path of any length takes the same room.
     known: Recent<u64, Known>,
@@ -132,6 +177,9 @@ impl Catalog {
         Self {
             limits,
             services: HashMap::new(),
+            rules: Vec::new(),
+            documents: Vec::new(),
+            rounds: 0,
             known: Recent::new(REMEMBERED_PATHS),
             hasher: RandomState::new(),
             places: 0,
@@ -150,6 +198,9 @@ impl Catalog {
         let Self {
             limits,
             services,
+            rules,
+            documents,
+            rounds: _,
             known,
             hasher,
             places,
@@ -164,15 +215,9 @@ impl Catalog {
 
         service::write_name(call, scratch);
         if !services.contains_key(scratch.as_str()) && services.len() < limits.max_services {
-            let name: Arc<str> = Arc::from(scratch.as_str());
-            services.insert(
-                Arc::clone(&name),
-                Service {
-                    name,
-                    routes: HashSet::new(),
-                    learner: Learner::new(MAX_PLACES_PER_SERVICE),
-                },
-            );
+            let learner = Learner::new(MAX_PLACES_PER_SERVICE);
+            let service = Service::new(scratch, learner, rules, documents);
+            services.insert(Arc::clone(&service.name), service);
         }
         let Some(service) = services.get_mut(scratch.as_str()) else {
             counts.folded_services += 1;
@@ -192,47 +237,65 @@ impl Catalog {
             name,
             routes,
             learner,
+            ruled,
+            documented,
+            kept: _,
+            keep_from: _,
         } = service;
+        let mut declared = false;
         let named = if let Some(form) = canonical::other_form(&call.method, &call.path) {
             Some(Arc::from(form))
         } else {
-            let before = learner.len();
+            let mut before = learner.len();
             let key = hasher.hash_one((&**name, call.path.as_str()));
             if learner.is_due() {
-                counts.values += learner.settle() as u64;
+                counts.values += learner.settle_some(SEGMENTS_A_STEP) as u64;
+                *places = (*places + learner.len()).saturating_sub(before);
+                before = learner.len();
             }
             let generation = learner.generation();
             let found = known.get(&key);
-            let place = match &found {
-                Some(known) if known.generation == generation => Some(known.place),
-                _ => {
+            let current = match &found {
+                Some(Known {
+                    place: None, route, ..
+                }) => Some((None, route.clone())),
+                Some(known) if known.generation == generation => {
+                    Some((known.place, known.route.clone()))
+                }
+                _ => None,
+            };
+            let (place, mut route) = match current {
+                Some(current) => current,
+                None => {
                     canonical::segments(&call.path, segments);
-                    if *places < MAX_PLACES {
-                        learner.reach(segments)
-                    } else {
-                        learner.find(segments)
+                    match ruled.find(segments).or_else(|| documented.find(segments)) {
+                        Some(route) => (None, Some(Arc::clone(route))),
+                        None => {
+                            let place = if *places < MAX_PLACES {
+                                learner.reach(segments)
+                            } else {
+                                learner.find(segments)
+                            };
+                            *places = (*places + learner.len()).saturating_sub(before);
+                            if place.is_none() {
+                                counts.unlearned += 1;
+                                call.route = Some(Arc::clone(other));
+                                return;
+                            }
+                            (place, None)
+                        }
                     }
                 }
             };
-            *places = (*places + learner.len()).saturating_sub(before);
-            let Some(place) = place else {
-                counts.unlearned += 1;
-                call.route = Some(Arc::clone(other));
-                return;
-            };
-            learner.observe(place, &call.method, Answer::of(call.status));
-            let route = match &found {
+            declared = place.is_none();
+            if let Some(place) = place {
+                learner.observe(place, &call.method, Answer::of(call.status));
                 // An endpoint stays one until the next decision.
-                Some(Known {
-                    generation: then,
-                    route: Some(route),
-                    ..
-                }) if *then == generation => Some(Arc::clone(route)),
-                _ => {
+                if route.is_none() {
                     canonical::segments(&call.path, segments);
-                    learner.template(segments, place)
+                    route = learner.template(segments, place);
                 }
-            };
+            }
             let now = Known {
                 generation,
                 place,
@@ -278,7 +341,7 @@ impl Catalog {
                 Some(100..=399) => limits.max_routes_per_service,
                 _ => limits.max_routes_per_service / 2,
             };
-            if routes.len() < room {
+            if declared || routes.len() < room {
                 routes.insert(Arc::clone(&template));
                 template
             } else {
@@ -287,6 +350,53 @@ impl Catalog {
             }
         };
         call.route = Some(route);
+    }
+
+    /// Names that win over what is learned: first `rules`, then `documents`. Only for services that
+    /// are not called yet.
+    pub fn declare(&mut self, rules: Vec<RouteRule>, documents: Vec<RouteRule>) {
+        self.rules = rules;
+        self.documents = documents;
+    }
+
+    /// Takes back what [`Catalog::take_record`] gave out in a run before; false if it is none.
+    pub fn restore(&mut self, service: &str, record: &str) -> bool {
+        if self.services.contains_key(service) || self.services.len() >= self.limits.max_services {
+            return false;
+        }
+        let room = MAX_PLACES.saturating_sub(self.places);
+        let Some(learner) = Learner::read_record(record, MAX_PLACES_PER_SERVICE)
+            .filter(|learner| learner.len() <= room)
+        else {
+            return false;
+        };
+        self.places += learner.len();
+        let service = Service::new(service, learner, &self.rules, &self.documents);
+        self.services.insert(Arc::clone(&service.name), service);
+        true
+    }
+
+    /// What was learned of a service, to be kept, if there is news of any. To be asked twice a
+    /// second; of one service it comes again after some rounds only, large ones later. Writing
+    /// takes 0.1 µs a place.
+    pub fn take_record(&mut self) -> Option<(Arc<str>, String)> {
+        self.rounds += 1;
+        let rounds = self.rounds;
+        let due = |service: &&mut Service| {
+            service.learner.revision() != service.kept && service.keep_from <= rounds
+        };
+        // The one that waits longest.
+        let service = self
+            .services
+            .values_mut()
+            .filter(due)
+            .min_by_key(|service| service.keep_from)?;
+        service.kept = service.learner.revision();
+        let pause = ROUNDS_BETWEEN + service.learner.len() as u64 / PLACES_A_ROUND;
+        service.keep_from = rounds + pause;
+        let mut text = String::with_capacity(service.learner.len() * 32);
+        service.learner.write_record(&mut text);
+        Some((Arc::clone(&service.name), text))
     }
 
     /// Services in the table.
@@ -324,204 +434,4 @@ impl Catalog {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Catalog, CatalogLimits, MAX_PLACES_PER_SERVICE};
-    use crate::call::ApiCall;
-    use crate::catalog::routes::MAX_TEMPLATE;
-    use crate::catalog::sample::call;
-    use crate::discover::Process;
-    use proptest::prelude::*;
-    use std::sync::Arc;
-
-    fn named(catalog: &mut Catalog, path: &str, status: Option<u16>) -> ApiCall {
-        let mut call = call("GET", path, status);
-        catalog.name(&mut call);
-        call
-    }
-
-    fn route(catalog: &mut Catalog, path: &str, status: u16) -> String {
-        named(catalog, path, Some(status))
-            .route
-            .map(|r| r.to_string())
-            .unwrap_or_default()
-    }
-
-    #[test]
-    fn calls_to_one_endpoint_share_one_interned_route() {
-        let mut catalog = Catalog::default();
-        let first = named(&mut catalog, "/users/1", Some(200));
-        let second = named(&mut catalog, "/users/2", Some(404));
-        assert_eq!(first.route.as_deref(), Some("/users/{id}"));
-        assert!(Arc::ptr_eq(&first.route.unwrap(), &second.route.unwrap()));
-        assert!(Arc::ptr_eq(
-            &first.service.unwrap(),
-            &second.service.unwrap()
-        ));
-        assert_eq!(catalog.routes(), 1);
-    }
-
-    #[test]
-    fn paths_only_ever_answered_404_take_no_place() {
-        let mut catalog = Catalog::default();
-        for n in 0..2000 {
-            assert_eq!(
-                route(
-                    &mut catalog,
-                    &format!("/wp-{n}.php"),
-                    if n % 3 == 0 { 403 } else { 404 }
-                ),
-                "{unmatched}"
-            );
-        }
-        assert_eq!((catalog.routes(), catalog.counts().unmatched), (0, 2000));
-        assert_eq!(
-            named(&mut catalog, "/gone", None).route.as_deref(),
-            Some("{unmatched}")
-        );
-        assert_eq!(route(&mut catalog, "/wp-1.php", 200), "/wp-1.php");
-        assert_eq!(route(&mut catalog, "/wp-1.php", 404), "/wp-1.php");
-    }
-
-    #[test]
-    fn a_full_table_folds_and_counts_and_refused_paths_cannot_fill_it() {
-        let limits = CatalogLimits {
-            max_services: 2,
-            max_routes_per_service: 10,
-        };
-        let mut catalog = Catalog::new(limits);
-        for n in 0..50 {
-            route(&mut catalog, &format!("/v{n}"), 401);
-        }
-        assert_eq!(catalog.routes(), 5);
-        for n in 0..5 {
-            assert_eq!(
-                route(&mut catalog, &format!("/v1.{n}"), 200),
-                format!("/v1.{n}")
-            );
-        }
-        assert_eq!(route(&mut catalog, "/one-more", 200), "{other}");
-        assert_eq!(catalog.counts().folded_routes, 46);
-    }
-
-    #[test]
-    fn services_over_the_cap_are_folded() {
-        let mut catalog = Catalog::new(CatalogLimits {
-            max_services: 3,
-            max_routes_per_service: 10,
-        });
-        for port in 1..=20u16 {
-            let mut call = call("GET", "/", Some(200));
-            call.process = None;
-            call.server = Some(([10, 0, 0, 1], port).into());
-            catalog.name(&mut call);
-            let expected = if port <= 3 {
-                format!("port-{port}")
-            } else {
-                "{other}".to_owned()
-            };
-            assert_eq!(call.service.as_deref(), Some(expected.as_str()));
-        }
-        assert_eq!(
-            (catalog.services(), catalog.counts().folded_services),
-            (3, 17)
-        );
-    }
-
-    #[test]
-    fn a_service_is_named_by_unit_then_container_then_process_then_port() {
-        let mut catalog = Catalog::default();
-        let mut name = |process: Option<Process>| {
-            let mut call = call("GET", "/", Some(200));
-            call.process = process.map(Arc::new);
-            catalog.name(&mut call);
-            call.service.map(|s| s.to_string()).unwrap_or_default()
-        };
-        let process = |unit: Option<&str>, container: Option<&str>, comm: &str| {
-            Some(Process {
-                pid: 1,
-                name: comm.to_owned(),
-                exe: None,
-                container: container.map(str::to_owned),
-                unit: unit.map(str::to_owned),
-            })
-        };
-        let id = "0123456789abcdef0123456789abcdef";
-        assert_eq!(name(process(Some("nginx.service"), None, "nginx")), "nginx");
-        assert_eq!(
-            name(process(Some("getty@tty1.service"), None, "x")),
-            "getty@tty1"
-        );
-        assert_eq!(
-            name(process(Some("docker-0123.scope"), Some(id), "node")),
-            "0123456789ab"
-        );
-        assert_eq!(name(process(Some("session-3.scope"), None, "curl")), "curl");
-        assert_eq!(
-            name(process(Some("user@1000.service"), None, "curl")),
-            "curl"
-        );
-        assert_eq!(
-            name(process(None, None, "evil\u{1b}[2J {x}\"")),
-            "evil_[2J__x_\""
-        );
-        assert_eq!(name(None), "port-8080");
-        assert_eq!(name(process(None, None, "")), "port-8080");
-    }
-
-    #[test]
-    fn a_route_gets_a_better_name_as_evidence_grows_and_both_are_kept() {
-        let mut catalog = Catalog::default();
-        let people = (0..400).map(|n| format!("/v1/people/{}{n}/orders", ["ada", "alan"][n % 2]));
-        let people: Vec<String> = people.collect();
-        assert_eq!(route(&mut catalog, &people[0], 200), people[0]);
-        for path in &people {
-            route(&mut catalog, path, 200);
-        }
-        assert_eq!(
-            route(&mut catalog, &people[0], 200),
-            "/v1/people/{name}/orders"
-        );
-        assert_eq!(
-            route(&mut catalog, "/v1/people/grace77/orders", 200),
-            "/v1/people/{name}/orders"
-        );
-        assert!(catalog.routes() < 100, "{}", catalog.routes());
-        let counts = catalog.counts();
-        assert!(counts.values > 10 && counts.renamed > 0, "{counts:?}");
-        let change = (people[0].as_str(), "/v1/people/{name}/orders");
-        assert!(catalog.renames().any(|renamed| renamed == change));
-    }
-
-    #[test]
-    fn a_flood_of_distinct_paths_takes_bounded_room() {
-        let mut catalog = Catalog::default();
-        for n in 0..30_000_u32 {
-            let word = |seed: u32| {
-                let letters = (0..8).map(|at| seed.wrapping_mul(0x9e37_79b9).rotate_left(at * 4));
-                letters
-                    .map(|x| char::from(b'a' + (x % 26) as u8))
-                    .collect::<String>()
-            };
-            let path = format!("/{}/{}/{}", word(n % 700), word(n), word(n + 1));
-            route(&mut catalog, &path, [200, 404, 403][n as usize % 3]);
-            assert!(catalog.places() <= MAX_PLACES_PER_SERVICE);
-            assert!(catalog.routes() <= 500);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_calls_get_short_printable_names(
-            calls in proptest::collection::vec(("[A-Z]{1,8}", ".{0,80}|(/[a-z0-9.:(){}%]{0,9}){0,7}", 100u16..600), 0..200)
-        ) {
-            let mut catalog = Catalog::default();
-            for (method, path, status) in calls {
-                let mut call = call(&method, &path, Some(status));
-                catalog.name(&mut call);
-                let name = call.route.unwrap_or_default();
-                prop_assert!(!name.is_empty() && name.len() <= MAX_TEMPLATE);
-                prop_assert!(name.bytes().all(|b| b.is_ascii_graphic()));
-            }
-        }
-    }
-}
+mod tests;

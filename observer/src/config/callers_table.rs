@@ -1,9 +1,10 @@
-//! The settings of whom proxies may name.
+//! The settings of whom proxies may name, and of routes that are declared.
 
 use std::net::IpAddr;
 
 use super::table::{Given, Setting, list, show_list, string, toml_string};
 use super::values::quoted;
+use crate::catalog::RouteRule;
 use crate::kernel::Network;
 
 /// The word for peers that have no address.
@@ -74,6 +75,12 @@ pub(super) const CALLERS: &[Setting] = &[
         example: "",
     },
 ];
+
+/// A route that is declared.
+pub(super) fn route_rule(given: Given<'_>) -> Result<RouteRule, String> {
+    let text = string(given)?;
+    RouteRule::parse(text).map_err(|why| format!("{} {why}", quoted(text)))
+}
 
 #[derive(PartialEq, Eq)]
 enum Peer {

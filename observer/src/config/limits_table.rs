@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::capture_table::network;
 use super::settings::Settings;
 use super::table::{
-    Given, Setting, boolean, duration, integer, list, network, show_list, string, toml_string,
+    Given, Setting, boolean, duration, integer, list, show_list, string, toml_string,
 };
 use super::values::{in_range, quoted, show_time, time};
 use crate::usage::{Action, Counted, Dimension, Limit, LimitWindow, Period};

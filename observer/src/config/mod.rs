@@ -5,6 +5,7 @@
 //! declared once, in `table`; the sample file and `check-config` come from there.
 
 mod callers_table;
+mod capture_table;
 mod error;
 mod file;
 mod findings_table;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::call::TrustedProxies;
-use crate::catalog::CatalogLimits;
+use crate::catalog::{CatalogLimits, RouteRule};
 use crate::detect::DetectSettings;
 use crate::kernel::{CaptureFilters, Network, SocketCapture};
 use crate::protocol::BODY_PEEK;
@@ -51,6 +51,8 @@ pub struct Capture {
     pub filters: CaptureFilters,
     /// First bytes of a body that are read for an operation or an error; 0: none.
     pub body_peek: u32,
+    /// Thousandths of a processor that a probe may use.
+    pub cpu_budget: u32,
 }
 
 impl Default for Capture {
@@ -62,6 +64,7 @@ impl Default for Capture {
             tls: true,
             filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,
+            cpu_budget: 1000,
         }
     }
 }
@@ -144,6 +147,8 @@ pub struct Settings {
     pub alert: AlertSettings,
     /// Bounds of the names of services and routes.
     pub catalog: CatalogLimits,
+    /// Routes that are declared by hand.
+    pub route_rules: Vec<RouteRule>,
     /// Folder of OpenAPI documents, one `SERVICE.json` each.
     pub openapi_documents: Option<PathBuf>,
     /// What is told beyond what is safe.
@@ -168,6 +173,7 @@ impl Default for Settings {
             rules: None,
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),
+            route_rules: Vec::new(),
             openapi_documents: None,
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),

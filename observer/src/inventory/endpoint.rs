@@ -31,6 +31,10 @@ pub struct Endpoint {
     pub auth_failures: u64,
     /// Those that sent a credential without TLS from another host.
     pub clear_text_credentials: u64,
+    /// Those that came through a trusted proxy.
+    pub through_proxies: u64,
+    /// Those of other hosts that came past them, where there are any.
+    pub past_proxies: u64,
     /// Body bytes of the requests.
     pub request_bytes: u64,
     /// Body bytes of the responses.
@@ -75,6 +79,11 @@ impl Endpoint {
         let elsewhere = elsewhere.is_some_and(|peer| !peer.ip().is_loopback());
         if call.auth.scheme != AuthScheme::None && call.scheme == "http" && elsewhere {
             self.clear_text_credentials += 1;
+        }
+        if call.peer.is_some() {
+            self.through_proxies += 1;
+        } else if elsewhere {
+            self.past_proxies += 1;
         }
         self.request_bytes += call.request_bytes;
         self.response_bytes += call.response_bytes;
@@ -135,6 +144,8 @@ impl Endpoint {
             server_errors,
             auth_failures,
             clear_text_credentials,
+            through_proxies,
+            past_proxies,
             request_bytes,
             response_bytes,
             duration_us,
@@ -154,6 +165,8 @@ impl Endpoint {
             (&mut self.server_errors, server_errors),
             (&mut self.auth_failures, auth_failures),
             (&mut self.clear_text_credentials, clear_text_credentials),
+            (&mut self.through_proxies, through_proxies),
+            (&mut self.past_proxies, past_proxies),
             (&mut self.request_bytes, request_bytes),
             (&mut self.response_bytes, response_bytes),
             (&mut self.duration_us, duration_us),

@@ -8,6 +8,8 @@
 //! weighed: redb lets nobody read while the agent writes, SQLite is C code; and all of it is a few
 //! megabytes, bounded.
 
+mod change;
+mod checked_file;
 mod credential;
 mod documents;
 mod endpoint;
@@ -15,6 +17,7 @@ mod listening;
 mod open_api;
 mod owner;
 mod privilege;
+mod route_store;
 mod service;
 mod standing;
 mod state;
@@ -24,6 +27,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use change::Change;
 pub use credential::Credential;
 pub use documents::{Document, Documented, documents};
 pub use endpoint::Endpoint;
@@ -31,6 +35,7 @@ pub use listening::listening;
 pub use open_api::open_api;
 pub use owner::Owners;
 pub use privilege::credential_findings;
+pub use route_store::RouteStore;
 pub use service::{Program, Service};
 pub use standing::{findings, orphans, plaintext_share, states};
 pub use state::Inventory;

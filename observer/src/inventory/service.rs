@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::change::Change;
 use super::endpoint::Endpoint;
 
 /// A program that serves, or served, calls of a service.
@@ -45,6 +46,8 @@ pub struct Service {
     pub tls: BTreeMap<String, u64>,
     /// Calls on paths that were never served.
     pub unmatched: u64,
+    /// Routes that got another name, the latest last.
+    pub changes: Vec<Change>,
     /// By method and route, such as `GET /users/{id}`.
     pub endpoints: BTreeMap<String, Endpoint>,
 }

@@ -73,7 +73,8 @@ pub fn plaintext_share(service: &Service) -> Option<u64> {
 }
 
 /// What is wrong with a service: credentials in clear text, in URLs, passwords with each request,
-/// plaintext beside TLS, TLS that is out of date (RFC 8996), endpoints that take some callers without
+/// plaintext beside TLS, calls from other hosts past the proxies that others come through,
+/// TLS that is out of date (RFC 8996), endpoints that take some callers without
 /// a credential.
 pub fn findings(service: &Service) -> Vec<&'static str> {
     let mut found = Vec::new();
@@ -83,6 +84,15 @@ pub fn findings(service: &Service) -> Vec<&'static str> {
         .any(|endpoint| endpoint.clear_text_credentials > 0)
     {
         found.push("clear_text_credentials");
+    }
+    // Only a trusted proxy makes a call one that came through one.
+    let mut endpoints = service.endpoints.values();
+    let through = service
+        .endpoints
+        .values()
+        .any(|one| one.through_proxies > 0);
+    if through && endpoints.any(|one| one.past_proxies > 0) {
+        found.push("proxy_bypassed");
     }
     let old = [
         "SSLv2", "SSLv3", "TLSv1", "TLSv1.0", "TLSv1.1", "TLS 1.0", "TLS 1.1",

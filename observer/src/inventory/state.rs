@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::change::Change;
 use super::credential::Credential;
 use super::endpoint::{Endpoint, count};
 use super::service::{Program, Service};
@@ -17,6 +18,8 @@ const MOST_ENDPOINTS: usize = 20_000;
 const MOST_CREDENTIALS: usize = 4096;
 /// Programs, addresses, protocols and TLS libraries of a service.
 const MOST_NAMES: usize = 16;
+/// Changes of names of a service that are kept.
+const MOST_CHANGES: usize = 64;
 /// Endpoints and services that were not called for so long are forgotten: a year and a day.
 const MAX_AGE_MS: u64 = 366 * 86_400_000;
 /// Routes that are no endpoints.
@@ -169,10 +172,22 @@ impl Inventory {
     }
 
     /// A route has another name now: what was counted under the old one goes to the new one.
-    pub fn rename(&mut self, service: &str, old: &str, new: &str) {
+    pub fn rename(&mut self, service: &str, old: &str, new: &str, time_ms: u64) {
         let Some(service) = self.services.get_mut(service) else {
             return;
         };
+        let known = |change: &Change| change.old == old && change.new == new;
+        if !service.changes.iter().any(known) {
+            if service.changes.len() >= MOST_CHANGES {
+                service.changes.remove(0);
+            }
+            service.changes.push(Change {
+                time_ms,
+                old: old.to_owned(),
+                new: new.to_owned(),
+                merged: covers(new, old),
+            });
+        }
         // A part of the old one that has a name of its own now: what was counted stays.
         if !covers(new, old) {
             return;

@@ -1,10 +1,10 @@
 //! The inventory in a file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::checked_file::{self, Fault};
 use super::state::Inventory;
 
 /// First words of the file: what it is, and the version of its form.
@@ -59,31 +59,17 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn load(&self) -> Result<Option<Inventory>, StoreError> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.io("read")(error)),
-        };
-        let mut bytes = Vec::new();
-        file.take(MOST)
-            .read_to_end(&mut bytes)
-            .map_err(self.io("read"))?;
         let damaged = |what| StoreError::Damaged {
             path: self.path.clone(),
             what,
         };
-        let end = memchr::memchr(b'\n', &bytes).ok_or_else(|| damaged("it has no first line"))?;
-        let (head, body) = bytes.split_at_checked(end).unwrap_or_default();
-        let body = body.get(1..).unwrap_or_default();
-        let sum = std::str::from_utf8(head)
-            .ok()
-            .and_then(|head| head.strip_prefix(TITLE))
-            .and_then(|sum| u32::from_str_radix(sum.trim(), 16).ok())
-            .ok_or_else(|| damaged("it is not of this form"))?;
-        if crc32fast::hash(body) != sum {
-            return Err(damaged("its checksum does not fit"));
-        }
-        serde_json::from_slice(body)
+        let body = match checked_file::read(&self.path, TITLE, MOST) {
+            Ok(Some(body)) => body,
+            Ok(None) => return Ok(None),
+            Err(Fault::Damaged(what)) => return Err(damaged(what)),
+            Err(Fault::Io(error)) => return Err(self.io("read")(error)),
+        };
+        serde_json::from_slice(&body)
             .map(Some)
             .map_err(|_| damaged("its content is not of this form"))
     }
@@ -112,29 +98,9 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn save(&self, inventory: &Inventory) -> Result<(), StoreError> {
-        let folder = self.path.parent().unwrap_or(&self.path);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(self.io("create the folder of"))?;
         let body = serde_json::to_vec(inventory)
             .map_err(|error| self.io("write")(io::Error::other(error)))?;
-        let temporary = self.path.with_extension("tmp");
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(format!("{TITLE} {:08x}\n", crc32fast::hash(&body)).as_bytes())?;
-            file.write_all(&body)?;
-            file.sync_data()?;
-            fs::rename(&temporary, &self.path)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(self.io("write"))
+        checked_file::replace(&self.path, TITLE, &body).map_err(self.io("write"))
     }
 
     fn io(&self, step: &'static str) -> impl Fn(io::Error) -> StoreError + '_ {

@@ -100,13 +100,23 @@ fn a_route_with_a_new_name_keeps_what_was_counted() {
         call("GET", "/tags/blue", 200),
         call("GET", "/tags/{name}", 200),
     ]);
-    inventory.rename("shop", "/tags/red", "/tags/{name}");
-    inventory.rename("shop", "/tags/blue", "/tags/{name}");
+    inventory.rename("shop", "/tags/red", "/tags/{name}", 7);
+    inventory.rename("shop", "/tags/blue", "/tags/{name}", 7);
     // A part that got a name of its own.
-    inventory.rename("shop", "/tags/{name}", "/tags/search");
+    inventory.rename("shop", "/tags/{name}", "/tags/search", 7);
     let endpoints = &inventory.services["shop"].endpoints;
     assert_eq!(endpoints.len(), 1);
     assert_eq!(endpoints["GET /tags/{name}"].calls, 3);
+    let changes = inventory.services["shop"].changes.iter();
+    let changes: Vec<_> = changes.map(|c| (&*c.old, &*c.new, c.merged)).collect();
+    assert_eq!(
+        changes,
+        [
+            ("/tags/red", "/tags/{name}", true),
+            ("/tags/blue", "/tags/{name}", true),
+            ("/tags/{name}", "/tags/search", false),
+        ]
+    );
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub struct KernelSettings {
 /// The loaded kernel half. Dropping it detaches and unloads everything.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
-    probes: Vec<ProbeStatus>,
+    pub(super) probes: Vec<ProbeStatus>,
     cgroup: CgroupRoot,
     sockets: SocketCapture,
     /// Plain TCP is captured by socket functions.

@@ -19,7 +19,7 @@ use super::recorder::Recorder;
 use super::snapshot::Snapshot;
 use crate::capture::Fates;
 use crate::detect::RULES;
-use crate::kernel::{ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
+use crate::kernel::{ProbeCost, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
 /// Bounds of the duration buckets, seconds: those that OpenTelemetry advises for HTTP, and three
 /// below them, because calls on one host are faster than that.
@@ -198,6 +198,11 @@ impl Metrics {
     /// Repeats which processes have a TLS library, attached or not.
     pub fn set_tls(&self, attachments: &[TlsAttachment]) {
         self.snapshot.lock().set_tls(attachments);
+    }
+
+    /// Repeats what each probe cost when that was measured last.
+    pub fn set_costs(&self, costs: Vec<ProbeCost>) {
+        self.snapshot.lock().costs = costs;
     }
 
     /// Repeats what became of the payload of each process.

@@ -14,6 +14,7 @@
 //! | `observer_capture_{seen,delivered,skipped}_total`, `…_bytes_total` | source | the ledger, in segments or library calls, and in bytes |
 //! | `observer_capture_{filtered,lost}_total`, `…_bytes_total` | source, reason | the ledger's other side |
 //! | `observer_probe_attached` | probe, hook, required | 1 or 0 |
+//! | `observer_probe_processors`, `observer_probe_run_seconds` | probe | what a probe costs |
 //! | `observer_tls_processes` | attached | processes with a TLS library |
 //! | `observer_pipeline_events_total`, `observer_pipeline_entries` | stage, event or table | oddities and drops; fill of the tables |
 //! | `observer_metric_series_folded_total` | | calls counted under `{other}` because of the cap on series |

@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::capture::Fates;
-use crate::kernel::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
+use crate::kernel::{Count, ProbeCost, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Whole = fn(&SourceLedger) -> Count;
@@ -23,6 +23,8 @@ type Rows = BTreeMap<(&'static str, &'static str), u64>;
 pub(super) struct Reported {
     pub(super) ledger: Vec<SourceLedger>,
     pub(super) probes: Vec<ProbeStatus>,
+    /// What they cost.
+    pub(super) costs: Vec<ProbeCost>,
     /// What became of the payload of each process.
     pub(super) processes: BTreeMap<Arc<str>, Fates>,
     /// Connections that are not HTTP, by protocol.
@@ -62,6 +64,7 @@ impl Collector for Snapshot {
         let Reported {
             ledger,
             probes,
+            costs,
             processes,
             protocols,
             tls,
@@ -103,6 +106,31 @@ impl Collector for Snapshot {
             help,
             MetricType::Gauge,
             &attached,
+        )?;
+
+        let help = "Share of one processor that a probe used when that was measured last";
+        let shares: Vec<_> = costs
+            .iter()
+            .map(|cost| ([("probe", cost.name.as_str())], cost.processors))
+            .collect();
+        family(
+            &mut encoder,
+            "observer_probe_processors",
+            help,
+            MetricType::Gauge,
+            &shares,
+        )?;
+        let help = "Mean time of one run of a probe when that was measured last";
+        let runs: Vec<_> = costs
+            .iter()
+            .map(|cost| ([("probe", cost.name.as_str())], cost.run))
+            .collect();
+        family(
+            &mut encoder,
+            "observer_probe_run_seconds",
+            help,
+            MetricType::Gauge,
+            &runs,
         )?;
 
         let help = "Processes that map a TLS library, by whether its plaintext is captured";
@@ -300,13 +328,17 @@ fn ledger_families<const N: usize>(
     )
 }
 
-fn family<const N: usize>(
+fn family<const N: usize, V: Copy>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     kind: MetricType,
-    rows: &[([(&'static str, &str); N], u64)],
-) -> Result<(), fmt::Error> {
+    rows: &[([(&'static str, &str); N], V)],
+) -> Result<(), fmt::Error>
+where
+    ConstCounter<V>: EncodeMetric,
+    ConstGauge<V>: EncodeMetric,
+{
     let counter = matches!(kind, MetricType::Counter);
     let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
     for (labels, value) in rows {

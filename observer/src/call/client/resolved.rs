@@ -9,8 +9,10 @@ use super::{Hop, Origin, TrustedProxies};
 pub(in crate::call) struct Resolved {
     /// Its address, as far as somebody trusted tells; port 0 if that is not known.
     pub client: Option<SocketAddr>,
-    /// The peer is trusted, so what it says of users counts too.
+    /// The fields are those of a trusted proxy, so what they say of users counts too.
     pub trusted: bool,
+    /// The peer is a trusted proxy.
+    pub proxied: bool,
     /// The request names a client or a user, and its peer has no say in that.
     pub ignored: bool,
     /// Somebody pretends: see [`Resolved::of`].
@@ -30,9 +32,11 @@ impl Resolved {
         proxied: Option<SocketAddr>,
         trusted: &TrustedProxies,
     ) -> Self {
+        let vouches = trusted.trust(peer.map(|peer| peer.ip()));
         let mut found = Self {
             client: peer,
-            trusted: trusted.trust(peer.map(|peer| peer.ip())),
+            trusted: vouches,
+            proxied: vouches,
             ignored: false,
             spoofed: false,
         };

@@ -1,6 +1,7 @@
 //! What speaks for a segment being a value, as numbers.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::lexicon::CASES;
 use super::weights::{AMONG_ALL, AMONG_VALUES};
@@ -73,34 +74,19 @@ pub(super) struct Setting {
 }
 
 /// Sums over words.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Crowd {
-    count: f32,
-    calls: f32,
-    odd: f32,
-    familiar: f32,
-    plural: f32,
-    famous: f32,
-    leaves: f32,
-    cases: [f32; CASES],
-    /// Values that interfaces in general use as names.
-    familiar_values: Vec<Box<str>>,
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sums {
+    pub(super) count: f32,
+    pub(super) calls: f32,
+    pub(super) odd: f32,
+    pub(super) familiar: f32,
+    pub(super) plural: f32,
+    pub(super) famous: f32,
+    pub(super) leaves: f32,
+    pub(super) cases: [f32; CASES],
 }
 
-impl Crowd {
-    /// Takes a word into the crowd for good.
-    pub(super) fn fold(&mut self, member: &Member) {
-        self.add(member, 1.0);
-        if member.familiar >= 1.0 && self.familiar_values.len() < MAX_FAMILIAR {
-            self.familiar_values.push(member.key.clone());
-        }
-    }
-
-    /// This word was folded although interfaces in general use it as a name.
-    pub(super) fn has_familiar(&self, word: &str) -> bool {
-        self.familiar_values.iter().any(|known| **known == *word)
-    }
-
+impl Sums {
     /// Adds a word with a weight; a negative one takes it out again.
     pub(super) fn add(&mut self, member: &Member, weight: f32) {
         let Self {
@@ -112,7 +98,6 @@ impl Crowd {
             famous,
             leaves,
             cases,
-            familiar_values: _,
         } = self;
         *count += weight;
         *calls += weight * member.calls;
@@ -126,7 +111,7 @@ impl Crowd {
         }
     }
 
-    /// Adds what another position of values had folded.
+    /// Adds the sums of others.
     pub(super) fn join(&mut self, other: &Self) {
         self.count += other.count;
         self.calls += other.calls;
@@ -138,6 +123,41 @@ impl Crowd {
         for (sum, more) in self.cases.iter_mut().zip(other.cases) {
             *sum += more;
         }
+    }
+}
+
+/// The words folded into a position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Crowd {
+    pub(super) sums: Sums,
+    /// Values that interfaces in general use as names.
+    pub(super) familiar_values: Vec<Box<str>>,
+}
+
+impl Crowd {
+    /// Takes a word into the crowd for good.
+    pub(super) fn fold(&mut self, member: &Member) {
+        self.sums.add(member, 1.0);
+        if member.familiar >= 1.0 {
+            self.keep(&member.key);
+        }
+    }
+
+    /// Remembers a value that looks like a name, as far as there is room.
+    pub(super) fn keep(&mut self, word: &str) {
+        if self.familiar_values.len() < MAX_FAMILIAR {
+            self.familiar_values.push(word.into());
+        }
+    }
+
+    /// This word was folded although interfaces in general use it as a name.
+    pub(super) fn has_familiar(&self, word: &str) -> bool {
+        self.familiar_values.iter().any(|known| **known == *word)
+    }
+
+    /// Adds what another position of values had folded.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.sums.join(&other.sums);
         let room = MAX_FAMILIAR.saturating_sub(self.familiar_values.len());
         let more = other.familiar_values.iter().take(room);
         self.familiar_values.extend(more.cloned());
@@ -145,7 +165,27 @@ impl Crowd {
 }
 
 /// What was asked below each of a crowd, in words that asked it.
-pub(super) type Asked = BTreeMap<u64, f32>;
+pub(super) type Asked = HashMap<u64, f32, BuildHasherDefault<AsIs>>;
+
+/// A hash is its own hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 fn fame(member: &Member) -> f32 {
     (member.places - 1.0).min(3.0)
@@ -155,7 +195,7 @@ fn fame(member: &Member) -> f32 {
 pub(super) fn features(
     member: &Member,
     setting: &Setting,
-    crowd: &Crowd,
+    crowd: &Sums,
     asked: impl Fn(u64) -> f32,
     asked_total: f32,
 ) -> [f32; FEATURES] {

@@ -7,13 +7,13 @@
 
 mod evidence;
 mod lexicon;
+mod record;
 mod settle;
 mod siblings;
 mod trie;
 mod weights;
 mod words;
 
-#[cfg(test)]
 pub(super) use trie::MAX_TEMPLATE;
 pub(super) use trie::REST;
 pub(super) use trie::{Answer, Learner};

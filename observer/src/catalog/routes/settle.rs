@@ -12,37 +12,95 @@ const MAX_NAMES: usize = 1024;
 /// What was never served is forgotten when places are in use beyond this share (one part in …).
 const CROWDED: usize = 2;
 
+/// A decision under way.
+#[derive(Clone, Debug)]
+pub(super) struct Settling {
+    own: Vocabulary,
+    todo: Vec<Pending>,
+}
+
+/// A place to decide on.
+#[derive(Clone, Debug)]
+struct Pending {
+    at: u32,
+    /// The segment that leads there.
+    key: Box<str>,
+    /// Nothing but versions stand before what comes next.
+    first: bool,
+}
+
 impl Learner {
     /// Decides anew, with all that was seen so far, what is a value and what is a name. Returns
     /// how many words were folded. Indexes of places given out before mean nothing after it.
     pub fn settle(&mut self) -> usize {
-        if self.len() * CROWDED > self.capacity() {
-            self.sum_up();
-            self.forget_unserved();
-        }
-        self.sum_up();
-        let own = Vocabulary::of(self);
         let mut folded = 0;
-        let mut todo: Vec<(u32, Vec<Box<str>>)> = vec![(ROOT, Vec::new())];
-        while let Some((at, path)) = todo.pop() {
+        self.settling = None;
+        loop {
+            folded += self.settle_some(usize::MAX);
+            if self.settling.is_none() {
+                return folded;
+            }
+        }
+    }
+
+    /// The next step of a decision, or the first one of a new decision: so much work at once that
+    /// nobody waits for it. `places` bounds the segments that are compared in it, apart from those
+    /// below one place; the first step sums up all places and does no more. Returns how many words
+    /// were folded. Indexes of places mean nothing after a step.
+    pub fn settle_some(&mut self, places: usize) -> usize {
+        let Some(mut settling) = self.settling.take() else {
+            self.settling = Some(self.begin());
+            return 0;
+        };
+        let (mut folded, mut compared) = (0, 0);
+        while compared < places
+            && let Some(Pending { at, key, first }) = settling.todo.pop()
+        {
             self.join_positions(at);
-            let values = Siblings::of(self, at, &path, &own).map(Siblings::values);
+            let values = Siblings::of(self, at, &key, first, &settling.own).map(Siblings::values);
             let mut values = values.unwrap_or_default();
             self.add_overflow(at, &mut values);
             folded += values.len();
             self.fold(at, &values);
+            let prefix = |key: &str| lexicon::is_version(key) || matches!(key, "api" | "rest");
             for (key, next) in self.place(at).into_iter().flat_map(Place::children) {
-                let mut path = path.clone();
-                path.push(key.into());
-                todo.push((next, path));
+                compared += 1;
+                settling.todo.push(Pending {
+                    at: next,
+                    key: key.into(),
+                    first: first && prefix(key),
+                });
             }
+            compared += 1;
         }
-        self.settled();
+        if settling.todo.is_empty() {
+            self.settled();
+        } else {
+            self.settling = Some(settling);
+            self.changed();
+        }
         folded
     }
 
+    fn begin(&mut self) -> Settling {
+        if self.len() * CROWDED > self.capacity() {
+            self.sum_up();
+            self.forget_unserved();
+            self.changed();
+        }
+        self.sum_up();
+        Settling {
+            own: Vocabulary::of(self),
+            todo: vec![Pending {
+                at: ROOT,
+                key: Box::default(),
+                first: true,
+            }],
+        }
+    }
+
     /// Counts calls and served calls of each place with all below it.
-    fn sum_up(&mut self) {
+    pub(super) fn sum_up(&mut self) {
         // Children come after their parents in this order, so it is read backwards.
         let mut order = vec![(ROOT, ROOT)];
         let mut next = 0;

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::evidence::{Asked, Crowd, Member, Setting, belief, features};
+use super::evidence::{Asked, Member, Setting, Sums, belief, features};
 use super::lexicon::{self, CASES, Case};
-use super::trie::{Learner, Place, ROOT};
+use super::trie::{Learner, Place};
 use super::words;
 
 /// Levels below a word that are compared.
-const MAX_DEPTH: usize = 6;
+const MAX_DEPTH: u32 = 6;
 /// Ends below a word that are compared.
 const MAX_ENDS: usize = 256;
 /// Rounds in which beliefs about siblings are taken into account.
@@ -22,6 +22,7 @@ const MIN_BELIEF: f32 = 0.55;
 const MIN_BELIEF_UNSERVED: f32 = 0.3;
 
 /// How a service writes its own words.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Vocabulary {
     cases: [f32; CASES],
     places: HashMap<Box<str>, u32>,
@@ -62,9 +63,36 @@ impl Vocabulary {
 
 /// One thing asked below a word.
 struct Way<'a> {
-    tokens: Vec<&'a str>,
+    /// Where: the last of its tokens in the list of all; `None` at the word itself.
+    end: Option<u32>,
     method: &'a str,
     calls: u32,
+}
+
+/// A segment below a word.
+struct Token<'a> {
+    above: Option<u32>,
+    level: u32,
+    text: &'a str,
+}
+
+/// All that is asked at and below a word.
+#[derive(Default)]
+struct Ways<'a> {
+    tokens: Vec<Token<'a>>,
+    ends: Vec<Way<'a>>,
+}
+
+impl<'a> Ways<'a> {
+    /// The tokens of a way, the last one first.
+    fn path(&self, end: Option<u32>) -> impl Iterator<Item = (u32, &'a str)> {
+        let mut next = end;
+        std::iter::from_fn(move || {
+            let token = self.tokens.get(next? as usize)?;
+            next = token.above;
+            Some((token.level, token.text))
+        })
+    }
 }
 
 /// The words at one place.
@@ -72,21 +100,23 @@ pub(super) struct Siblings {
     members: Vec<Member>,
     setting: Setting,
     /// Words folded here before, and what is asked below positions of values.
-    crowd: Crowd,
+    crowd: Sums,
     asked: Asked,
     has_position: bool,
 }
 
 impl Siblings {
-    /// The words below `at`, which `path` leads to.
+    /// The words below `at`. `parent` is the segment that leads there; `first`: nothing but
+    /// versions stand before it.
     pub(super) fn of(
         learner: &Learner,
         at: u32,
-        path: &[Box<str>],
+        parent: &str,
+        first: bool,
         own: &Vocabulary,
     ) -> Option<Self> {
         let place = learner.place(at).filter(|place| !place.names.is_empty())?;
-        let mut children: Vec<(&str, &Place, Vec<Way<'_>>)> = Vec::new();
+        let mut children: Vec<(&str, &Place, Ways<'_>)> = Vec::new();
         for (key, next) in place.children() {
             let child = learner.place(next)?;
             children.push((key, child, ways(learner, next)));
@@ -97,8 +127,8 @@ impl Siblings {
         let mut siblings = Self {
             members: Vec::with_capacity(children.len()),
             setting: Setting::default(),
-            crowd: Crowd::default(),
-            asked: Asked::new(),
+            crowd: Sums::default(),
+            asked: Asked::default(),
             has_position: !place.positions.is_empty(),
         };
         let mut kinds: HashSet<u64> = HashSet::new();
@@ -115,7 +145,7 @@ impl Siblings {
                     *siblings.asked.entry(what).or_default() += 1.0;
                 }
                 if let Some(folded) = &child.folded {
-                    siblings.crowd.join(folded);
+                    siblings.crowd.join(&folded.sums);
                 }
                 if matches!(*key, "{token}" | "{hex}" | "{long}" | "{text}" | "{name}") {
                     loose += calls;
@@ -138,18 +168,16 @@ impl Siblings {
                 familiar: words::familiarity(stem),
                 plural: f32::from(u8::from(words::is_plural(stem))),
                 places: own.places.get(*key).copied().unwrap_or(1) as f32,
-                leaf: ways.iter().all(|way| way.tokens.is_empty()),
+                leaf: ways.ends.iter().all(|way| way.end.is_none()),
                 case: case as usize,
                 asked,
             });
         }
-        let parent = path.last().map_or("", |key| &**key);
         let flag = |is: bool| f32::from(u8::from(is));
-        let prefix = |key: &str| lexicon::is_version(key) || matches!(key, "api" | "rest");
         siblings.setting = Setting {
             exact: exact / f32::max(exact + words, 1.0),
             loose: loose / f32::max(loose + words, 1.0),
-            first: flag(at == ROOT || path.iter().all(|key| prefix(key))),
+            first: flag(first),
             after_value: flag(parent.contains('{')),
             after_plural: flag(words::is_plural(parent)),
             typed: (1.0_f32 + exact + loose).ln(),
@@ -169,17 +197,20 @@ impl Siblings {
         } = self;
         let mut beliefs = vec![1.0; members.len()];
         for round in 0..ROUNDS {
-            let (mut crowd, mut asked) = (crowd.clone(), asked.clone());
+            let (mut crowd, mut asked) = (crowd, asked.clone());
             for (member, &belief) in members.iter().zip(&beliefs).filter(|(m, _)| m.served) {
                 crowd.add(member, belief);
                 for &what in &member.asked {
                     *asked.entry(what).or_default() += belief;
                 }
             }
-            let total: f32 = asked.values().sum();
+            // In an order of their own, so that the last bits of the sum are the same each time.
+            let mut sums: Vec<f32> = asked.values().copied().collect();
+            sums.sort_unstable_by(f32::total_cmp);
+            let total: f32 = sums.iter().sum();
             let next = members.iter().zip(&beliefs).map(|(member, &own)| {
                 let own = if member.served { own } else { 0.0 };
-                let mut others = crowd.clone();
+                let mut others = crowd;
                 others.add(member, -own);
                 let others_asked = |what: u64| asked.get(&what).copied().unwrap_or(0.0) - own;
                 let total = (total - own * member.asked.len() as f32).max(0.0);
@@ -213,28 +244,38 @@ impl Siblings {
 }
 
 /// What was asked at and below a place, at most [`MAX_ENDS`].
-fn ways(learner: &Learner, from: u32) -> Vec<Way<'_>> {
-    let mut ways = Vec::new();
-    let mut todo: Vec<(u32, Vec<&str>)> = vec![(from, Vec::new())];
-    while let Some((at, tokens)) = todo.pop() {
+fn ways(learner: &Learner, from: u32) -> Ways<'_> {
+    let mut ways = Ways::default();
+    let mut todo: Vec<(u32, u32, Option<u32>)> = vec![(from, 0, None)];
+    while let Some((at, level, end)) = todo.pop() {
         let Some(place) = learner.place(at) else {
             continue;
         };
         for (method, calls) in &place.methods {
-            ways.push(Way {
-                tokens: tokens.clone(),
+            ways.ends.push(Way {
+                end,
                 method,
                 calls: *calls,
             });
         }
-        if ways.len() >= MAX_ENDS || todo.len() >= MAX_ENDS {
+        if ways.ends.len() >= MAX_ENDS || todo.len() >= MAX_ENDS {
             continue;
         }
-        if tokens.len() < MAX_DEPTH {
-            for (key, next) in place.children() {
-                let mut tokens = tokens.clone();
-                tokens.push(if key.contains('{') { "{}" } else { key });
-                todo.push((next, tokens));
+        if level < MAX_DEPTH {
+            // By name, so that what does not fit is the same each time.
+            let mut children: Vec<(&str, u32)> = place.children().collect();
+            if children.len() > 1 {
+                children.sort_unstable();
+            }
+            for (key, next) in children {
+                // Not above places that are known.
+                let index = ways.tokens.len() as u32;
+                ways.tokens.push(Token {
+                    above: end,
+                    level,
+                    text: if key.contains('{') { "{}" } else { key },
+                });
+                todo.push((next, level + 1, Some(index)));
             }
         }
     }
@@ -242,20 +283,20 @@ fn ways(learner: &Learner, from: u32) -> Vec<Way<'_>> {
 }
 
 /// How many siblings have a word at a level below them, and the calls that went there.
-type Spread<'a> = HashMap<(usize, &'a str), (u32, u32)>;
+type Spread<'a> = HashMap<(u32, &'a str), (u32, u32)>;
 
-fn spread<'a>(children: &[(&'a str, &'a Place, Vec<Way<'a>>)]) -> Spread<'a> {
+fn spread<'a>(children: &[(&'a str, &'a Place, Ways<'a>)]) -> Spread<'a> {
     let mut spread = Spread::new();
     for (_, child, ways) in children {
         if child.served_below == 0 {
             continue;
         }
-        let mut own: HashSet<(usize, &str)> = HashSet::new();
-        for way in ways {
-            for (level, &token) in way.tokens.iter().enumerate() {
+        let mut own: HashSet<(u32, &str)> = HashSet::new();
+        for way in &ways.ends {
+            for (level, token) in ways.path(way.end) {
                 let (siblings, calls) = spread.entry((level, token)).or_default();
                 *siblings += u32::from(own.insert((level, token)));
-                *calls += way.calls;
+                *calls = calls.saturating_add(way.calls);
             }
         }
     }
@@ -264,11 +305,11 @@ fn spread<'a>(children: &[(&'a str, &'a Place, Vec<Way<'a>>)]) -> Spread<'a> {
 
 /// Hashes of what was asked. A word that only one sibling has, and seldom, may be a value itself
 /// and is left open.
-fn asked(ways: &[Way<'_>], calls_below: u32, spread: &Spread<'_>) -> Vec<u64> {
+fn asked(ways: &Ways<'_>, calls_below: u32, spread: &Spread<'_>) -> Vec<u64> {
     let hash = |way: &Way<'_>| {
         let mut hasher = DefaultHasher::new();
         way.method.hash(&mut hasher);
-        for (level, &token) in way.tokens.iter().enumerate() {
+        for (level, token) in ways.path(way.end) {
             let open = spread
                 .get(&(level, token))
                 .is_none_or(|&(siblings, calls)| {
@@ -278,7 +319,7 @@ fn asked(ways: &[Way<'_>], calls_below: u32, spread: &Spread<'_>) -> Vec<u64> {
         }
         hasher.finish()
     };
-    let mut all: Vec<u64> = ways.iter().map(hash).collect();
+    let mut all: Vec<u64> = ways.ends.iter().map(hash).collect();
     all.sort_unstable();
     all.dedup();
     all

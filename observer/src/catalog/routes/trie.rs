@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::evidence::Crowd;
+use super::settle::Settling;
 use super::{lexicon, words};
 
 /// Bytes of a template; longer ones end in `{rest}`.
@@ -11,7 +12,7 @@ pub(in crate::catalog) const MAX_TEMPLATE: usize = 256;
 /// What stands for the end of a path that is too deep or too long.
 pub(in crate::catalog) const REST: &str = "{rest}";
 /// Different methods kept at a place; HTTP has nine, WebDAV adds a few that are rarely served.
-const MAX_METHODS: usize = 12;
+pub(super) const MAX_METHODS: usize = 12;
 /// Positions of values kept at a place, each of its own type and tail, until a decision joins them.
 const MAX_POSITIONS: usize = 16;
 /// Places that are new since the last decision before the next one is due, at least.
@@ -63,8 +64,8 @@ pub(super) struct Place {
     pub(super) served_below: u32,
     /// The words that were folded into this position.
     pub(super) folded: Option<Box<Crowd>>,
-    /// The template, once it was asked for since the last decision.
-    pub(super) template: Option<Arc<str>>,
+    /// The template, once it was asked for, and the generation that it is of.
+    pub(super) template: Option<(u32, Arc<str>)>,
 }
 
 pub(super) const ROOT: u32 = 0;
@@ -86,17 +87,23 @@ impl Place {
 }
 
 /// What is known of the paths of one service. A place is named by its index, which holds until
-/// the next decision ([`Learner::settle`]).
+/// the next step of a decision ([`Learner::generation`]).
 #[derive(Clone, Debug)]
 pub struct Learner {
     pub(super) places: Vec<Place>,
     /// Indexes of places that were folded into others.
     pub(super) free: Vec<u32>,
     max_places: usize,
-    settled_at: usize,
+    pub(super) settled_at: usize,
     generation: u32,
+    /// A decision was made once.
+    pub(super) decided: bool,
+    /// The decision under way.
+    pub(super) settling: Option<Settling>,
     /// Paths that found no room since the last decision.
     turned_away: u32,
+    /// Grows with everything new that is worth keeping.
+    revision: u64,
 }
 
 impl Learner {
@@ -108,8 +115,16 @@ impl Learner {
             max_places: max_places.max(2),
             settled_at: 0,
             generation: 0,
+            decided: false,
+            settling: None,
             turned_away: 0,
+            revision: 0,
         }
+    }
+
+    /// Grows with everything new that is worth keeping: places, endpoints, decisions.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(super) fn place(&self, at: u32) -> Option<&Place> {
@@ -129,7 +144,7 @@ impl Learner {
         self.max_places
     }
 
-    /// Grows with each decision; indexes of another generation mean nothing.
+    /// Grows with each step of a decision; indexes of another generation mean nothing.
     pub fn generation(&self) -> u32 {
         self.generation
     }
@@ -166,6 +181,7 @@ impl Learner {
         let Some(place) = self.place_mut(at) else {
             return;
         };
+        let first = place.served == 0 && answer == Answer::Served;
         match answer {
             Answer::Served => place.served = place.served.saturating_add(1),
             Answer::Refused => place.refused = place.refused.saturating_add(1),
@@ -178,22 +194,30 @@ impl Learner {
             None if room => place.methods.push((method.into(), 1)),
             None => {}
         }
+        self.revision += u64::from(first);
     }
 
-    /// Enough is new for a decision.
+    /// Enough is new for a decision, or one is under way.
     pub fn is_due(&self) -> bool {
+        if self.settling.is_some() {
+            return true;
+        }
         let new = self.len().saturating_sub(self.settled_at);
         new >= MIN_NEW_PLACES && new * GROWTH >= self.settled_at
             || self.turned_away >= MAX_TURNED_AWAY
     }
 
     pub(super) fn settled(&mut self) {
-        for place in &mut self.places {
-            place.template = None;
-        }
         self.settled_at = self.len();
         self.turned_away = 0;
+        self.decided = true;
+        self.changed();
+    }
+
+    /// Indexes and templates given out so far mean nothing any more.
+    pub(super) fn changed(&mut self) {
         self.generation = self.generation.wrapping_add(1);
+        self.revision += 1;
     }
 
     fn grow(&mut self, at: u32, depth: usize, segment: &str) -> Option<u32> {
@@ -221,11 +245,14 @@ impl Learner {
         if place.served == 0 && !(place.refused > 0 && self.is_beside_served(segments)) {
             return None;
         }
-        if let Some(template) = self.place(at)?.template.clone() {
-            return Some(template);
+        let generation = self.generation;
+        if let Some((then, template)) = &self.place(at)?.template
+            && *then == generation
+        {
+            return Some(Arc::clone(template));
         }
         let template: Arc<str> = self.write(segments).into();
-        self.place_mut(at)?.template = Some(Arc::clone(&template));
+        self.place_mut(at)?.template = Some((generation, Arc::clone(&template)));
         Some(template)
     }
 
@@ -281,11 +308,7 @@ impl Learner {
             let exact = place.positions.iter().find(|(known, _)| **known == *key);
             return exact
                 .map(|(key, next)| (&**key, *next))
-                .or_else(|| {
-                    place
-                        .position(position_tail(&key))
-                        .filter(|_| self.generation > 0)
-                })
+                .or_else(|| place.position(position_tail(&key)).filter(|_| self.decided))
                 .or_else(|| name(&key))
                 .or_else(|| {
                     // Tails are anybody's to invent; one more than these says nothing.

@@ -65,14 +65,14 @@ fn a_trusted_proxy_names_the_client_and_its_user() {
                        Authorization: Basic Ym9iOng=\r\n";
     assert_eq!(
         asked(trusting(), certificate),
-        "10.0.0.2:5000 - gateway:ana certificate:spiffe://mesh/web basic:bob"
+        "10.0.0.2:5000 10.0.0.2:5000 gateway:ana certificate:spiffe://mesh/web basic:bob"
     );
     assert_eq!(
         asked(
             trusting(),
             "SSL-Client-Subject-DN: CN=eve\r\nSSL-Client-Verify: FAILED:self signed\r\n"
         ),
-        "10.0.0.2:5000 -"
+        "10.0.0.2:5000 10.0.0.2:5000"
     );
 }
 
