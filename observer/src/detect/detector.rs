@@ -10,25 +10,31 @@ use super::endpoint::Endpoint;
 use super::facts::{Facts, wider};
 use super::finding::Finding;
 use super::objects::Objects;
+use super::pace::Pace;
 use super::rule::SUCCESS_AFTER_FAILURES;
 use super::settings::DetectSettings;
 use super::source::Source;
 use crate::call::{ApiCall, AuthScheme};
 use crate::recent::Recent;
 
+// Seven eighths of a power of two, each: a hash table of one entry more has twice the memory.
+
 /// Sources remembered, at least; twice as many at most, of 150 bytes each if they are honest. An
 /// attacker with more addresses is caught by what is known of the accounts and the endpoint.
-const SOURCES: usize = 65_536;
+const SOURCES: usize = 57_344;
 /// Networks with failures.
-const NETWORKS: usize = 4_096;
+const NETWORKS: usize = 3_584;
 /// Accounts with failures, about 300 bytes each.
-const ACCOUNTS: usize = 16_384;
+const ACCOUNTS: usize = 14_336;
 /// Credentials that were accepted, about 150 bytes each.
-const CREDENTIALS: usize = 65_536;
+const CREDENTIALS: usize = 57_344;
 /// Endpoints: the catalog names at most 500 for each service. About 700 bytes each.
-const ENDPOINTS: usize = 8_192;
+const ENDPOINTS: usize = 7_168;
 /// Pairs of a caller and an endpoint with objects.
-const PAIRS: usize = 16_384;
+const PAIRS: usize = 14_336;
+
+/// Callers whose credentials were accepted, 40 bytes each.
+const CALLERS: usize = 65_536;
 
 /// Watches calls for misuse.
 #[derive(Debug)]
@@ -41,15 +47,13 @@ pub struct Detector {
     credentials: Recent<u64, Credential>,
     endpoints: Recent<u64, Endpoint>,
     objects: Recent<u64, Objects>,
+    callers: Recent<u64, Pace>,
     unattributed: u64,
 }
 
 /// The entry of a key, made if there is none.
 fn entry<V: Default>(table: &mut Recent<u64, V>, key: u64) -> Option<&mut V> {
-    if table.get(&key).is_none() {
-        table.insert(key, V::default());
-    }
-    table.get(&key)
+    Some(table.entry(key, V::default))
 }
 
 impl Detector {
@@ -64,6 +68,7 @@ impl Detector {
             credentials: Recent::new(CREDENTIALS),
             endpoints: Recent::new(ENDPOINTS),
             objects: Recent::new(PAIRS),
+            callers: Recent::new(CALLERS),
             unattributed: 0,
         }
     }
@@ -84,6 +89,7 @@ impl Detector {
             credentials,
             endpoints,
             objects,
+            callers,
             unattributed,
         } = self;
         let facts = Facts::of(call, hasher);
@@ -96,6 +102,12 @@ impl Detector {
             && let Some(credential) = entry(credentials, key)
         {
             credential.accepted(&facts, out);
+        }
+        if facts.accepted
+            && let Some(caller) = facts.caller_key()
+            && let Some(pace) = entry(callers, caller)
+        {
+            pace.push(&facts, settings, out);
         }
         if facts.refused && facts.source.is_none() {
             *unattributed += 1;
@@ -165,13 +177,14 @@ impl Detector {
                 + self.accounts.evicted()
                 + self.credentials.evicted()
                 + self.endpoints.evicted()
-                + self.objects.evicted(),
+                + self.objects.evicted()
+                + self.callers.evicted(),
             failure_unattributed: self.unattributed,
         }
     }
 
     /// Entries of the tables: names and sizes.
-    pub fn entries(&self) -> [(&'static str, u64); 6] {
+    pub fn entries(&self) -> [(&'static str, u64); 7] {
         [
             ("sources", self.sources.len() as u64),
             ("networks", self.networks.len() as u64),
@@ -179,6 +192,7 @@ impl Detector {
             ("credentials", self.credentials.len() as u64),
             ("endpoints", self.endpoints.len() as u64),
             ("callers_of_objects", self.objects.len() as u64),
+            ("callers", self.callers.len() as u64),
         ]
     }
 }
