@@ -2,9 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +14,7 @@ use super::settings::AlertSettings;
 use super::silences::Silences;
 use super::spool::{Spool, Waiting, write_whole};
 use super::targets::{MAIL, Targets};
+use crate::audit::Anchor;
 use crate::detect::Finding;
 
 /// Findings on their way to the thread; rules speak seldom.
@@ -51,6 +52,7 @@ impl AlertCounts {
 pub struct AlertSink {
     queue: SyncSender<Finding>,
     counts: Arc<AlertCounts>,
+    anchor: Arc<OnceLock<Anchor>>,
 }
 
 impl AlertSink {
@@ -59,6 +61,12 @@ impl AlertSink {
         if self.queue.try_send(finding.clone()).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Alerts carry the last checkpoint of this audit log from now on; the first call counts.
+    pub fn set_anchor(&self, anchor: Anchor) {
+        // A second log there is none.
+        let _ = self.anchor.set(anchor);
     }
 
     /// What became of alerts so far.
@@ -94,7 +102,9 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
     open.restore(read_open(&state).unwrap_or_default());
     let counts = Arc::new(AlertCounts::default());
     let (queue, findings) = sync_channel(QUEUE);
+    let anchor = Arc::<OnceLock<Anchor>>::default();
     let work = Work {
+        anchor: Arc::clone(&anchor),
         targets,
         open,
         silences: Silences::open(&state)?,
@@ -108,7 +118,12 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
     let thread = thread::Builder::new()
         .name("alerts".to_owned())
         .spawn(move || work.run(&findings))?;
-    Ok((AlertSink { queue, counts }, AlertThread { thread }))
+    let sink = AlertSink {
+        queue,
+        counts,
+        anchor,
+    };
+    Ok((sink, AlertThread { thread }))
 }
 
 /// Unix time, nanoseconds.
@@ -120,6 +135,7 @@ fn unix_ns() -> u64 {
 }
 
 struct Work {
+    anchor: Arc<OnceLock<Anchor>>,
     state: PathBuf,
     targets: Targets,
     open: OpenAlerts,
@@ -208,6 +224,7 @@ impl Work {
             return;
         }
         let (mut from, mut broken) = (0, Vec::new());
+        let checkpoint = self.anchor.get().and_then(Anchor::checkpoint);
         let mut mail: Vec<(u64, Alert)> = Vec::new();
         while let Some((number, waiting)) = self.spool.next(from) {
             from = number + 1;
@@ -220,12 +237,14 @@ impl Work {
                 }
                 continue;
             }
-            let sent = self.targets.send(&waiting.to, &waiting.alert);
+            let sent = self
+                .targets
+                .send(&waiting.to, &waiting.alert, checkpoint.as_deref());
             self.sent(sent, &waiting.to, &[number], &mut broken);
         }
         if !mail.is_empty() {
             let (numbers, alerts): (Vec<u64>, Vec<Alert>) = mail.into_iter().unzip();
-            let sent = self.targets.mail(&alerts, unix_ns());
+            let sent = self.targets.mail(&alerts, unix_ns(), checkpoint.as_deref());
             if sent.is_ok() {
                 self.no_mail_before = Instant::now() + MAIL_WAIT;
             }

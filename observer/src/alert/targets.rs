@@ -138,8 +138,8 @@ impl Targets {
         .flatten()
     }
 
-    /// Sends an alert to all but the mail server.
-    pub(super) fn send(&self, to: &str, alert: &Alert) -> io::Result<()> {
+    /// Sends an alert to one of those that are not the mail server. `checkpoint`: of the audit log.
+    pub(super) fn send(&self, to: &str, alert: &Alert, checkpoint: Option<&str>) -> io::Result<()> {
         let trust = self.trust.as_ref();
         match to {
             "alertmanager" => self.alertmanager.as_ref().map_or(Ok(()), |to| {
@@ -148,14 +148,26 @@ impl Targets {
                     token: self.alertmanager_token.as_deref(),
                     ..Extras::default()
                 };
-                deliver::post(to, &path, &message::alertmanager(alert), extras, trust)
+                deliver::post(
+                    to,
+                    &path,
+                    &message::alertmanager(alert, checkpoint),
+                    extras,
+                    trust,
+                )
             }),
             "webhook" => self.webhook.as_ref().map_or(Ok(()), |to| {
                 let extras = Extras {
                     secret: self.webhook_secret.as_deref(),
                     ..Extras::default()
                 };
-                deliver::post(to, &to.path, &message::webhook(alert), extras, trust)
+                deliver::post(
+                    to,
+                    &to.path,
+                    &message::webhook(alert, checkpoint),
+                    extras,
+                    trust,
+                )
             }),
             "slack" => self.slack.as_ref().map_or(Ok(()), |to| {
                 deliver::post(
@@ -167,7 +179,7 @@ impl Targets {
                 )
             }),
             "syslog" => self.syslog.as_ref().map_or(Ok(()), |to| {
-                deliver::syslog(to, &message::syslog(alert, &self.host))
+                deliver::syslog(to, &message::syslog(alert, &self.host, checkpoint))
             }),
             // Nobody takes it any more: the settings changed.
             _ => Ok(()),
@@ -175,7 +187,12 @@ impl Targets {
     }
 
     /// Sends one mail about these alerts.
-    pub(super) fn mail(&self, alerts: &[Alert], now_unix_ns: u64) -> io::Result<()> {
+    pub(super) fn mail(
+        &self,
+        alerts: &[Alert],
+        now_unix_ns: u64,
+        checkpoint: Option<&str>,
+    ) -> io::Result<()> {
         let Some(Mailing {
             server,
             from,
@@ -185,7 +202,7 @@ impl Targets {
         else {
             return Ok(());
         };
-        let text = mail::compose(alerts, from, to, &self.host, now_unix_ns);
+        let text = mail::compose(alerts, (from, to), &self.host, now_unix_ns, checkpoint);
         smtp::send(
             server,
             self.trust.as_ref(),

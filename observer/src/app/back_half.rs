@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use super::audit_watch::AuditWatch;
 use super::inventory::{self, InventorySink};
 use super::rules::RuleNews;
 use crate::alert::AlertSink;
@@ -48,6 +49,7 @@ pub(super) struct BackHalf<W> {
     findings: Vec<Finding>,
     calls: u64,
     audit: Option<AuditSink>,
+    audit_watch: AuditWatch,
     alerts: Option<AlertSink>,
     inventory: Option<InventorySink>,
 }
@@ -79,6 +81,7 @@ impl<W: Write> BackHalf<W> {
             findings: Vec::new(),
             calls: 0,
             audit: None,
+            audit_watch: AuditWatch::default(),
             alerts: None,
             inventory: None,
         }
@@ -136,7 +139,8 @@ impl<W: Write> BackHalf<W> {
             findings,
             calls,
             audit,
-            alerts,
+            audit_watch: _,
+            alerts: _,
             inventory,
         } = self;
         *calls += 1;
@@ -161,20 +165,28 @@ impl<W: Write> BackHalf<W> {
         if let Some(audit) = audit {
             audit.call(call);
         }
+        let mut findings = std::mem::take(findings);
         for finding in findings.drain(..) {
-            recorder.finding(&finding);
-            tracing::warn!(rule = &*finding.rule, "{finding}");
-            match exporter {
-                Exporter::Table(table) => table.finding(&finding)?,
-                Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
-                Exporter::None(_) => {}
-            }
-            if let Some(alerts) = alerts {
-                alerts.finding(&finding);
-            }
-            if let Some(audit) = audit {
-                audit.finding(finding);
-            }
+            self.tell(finding)?;
+        }
+        self.findings = findings;
+        Ok(())
+    }
+
+    /// A finding goes to everybody.
+    fn tell(&mut self, finding: Finding) -> std::io::Result<()> {
+        self.recorder.finding(&finding);
+        tracing::warn!(rule = &*finding.rule, "{finding}");
+        match &mut self.exporter {
+            Exporter::Table(table) => table.finding(&finding)?,
+            Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
+            Exporter::None(_) => {}
+        }
+        if let Some(alerts) = &self.alerts {
+            alerts.finding(&finding);
+        }
+        if let Some(audit) = &mut self.audit {
+            audit.finding(finding);
         }
         Ok(())
     }
@@ -183,6 +195,10 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn flush(&mut self) -> std::io::Result<()> {
         if let Some(audit) = &mut self.audit {
             audit.flush();
+            let counts = audit.counts();
+            if let Some(finding) = self.audit_watch.look(counts, Instant::now()) {
+                self.tell(finding)?;
+            }
         }
         match &mut self.exporter {
             Exporter::Table(table) => table.flush(),
@@ -233,6 +249,7 @@ impl<W: Write> BackHalf<W> {
         metrics.set_entries("detect", &self.detector.entries());
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
+            metrics.set_entries("audit", &[("signed", audit.anchor().size())]);
         }
         if let Some(alerts) = &self.alerts {
             metrics.set_pipeline("alerts", &alerts.counts().named());

@@ -14,10 +14,10 @@ use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
 use super::rules::{self, RuleWatch};
-use super::{audit, complain, host_key, inventory, open_sockets, output};
+use super::{audit, complain, host_key, inventory, open_sockets, output, recording};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
-use crate::audit::AuditThread;
+use crate::audit::{AuditSink, AuditThread};
 use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
@@ -82,6 +82,10 @@ pub(super) fn run(settings: &Settings) -> Exit {
             complain(&error.to_string());
             Exit::Failed
         }
+        Err(StartError::Recording(error)) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
     }
 }
 
@@ -100,6 +104,8 @@ enum StartError {
     Rules(#[from] RuleError),
     #[error(transparent)]
     Audit(#[from] crate::audit::StartError),
+    #[error(transparent)]
+    Recording(#[from] recording::RecordingError),
 }
 
 /// The agent at work.
@@ -108,6 +114,8 @@ struct Agent {
     metrics: Metrics,
     health: Health,
     output: output::Output,
+    /// Writes a recording, if there is one.
+    recording: Option<output::Output>,
     capture: JoinHandle<Captured>,
     /// Writes the audit log, if there is one.
     audit: Option<AuditThread>,
@@ -154,12 +162,18 @@ impl Agent {
             <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let numbers = Libraries::default();
         let (lines, output) = output::start()?;
+        let record = settings.record.as_ref().map(recording::start).transpose()?;
+        let (record, recording) = record.unzip();
         let (sink, audit) = audit::start(settings)?.unzip();
+        let anchor = sink.as_ref().map(AuditSink::anchor);
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
         back.set_rules(rule_set, Some(news));
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
+        if let Some(anchor) = anchor {
+            sink.set_anchor(anchor);
+        }
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);
@@ -180,6 +194,7 @@ impl Agent {
                 &settings.state_dir,
                 settings.identity.key_rotation,
             ),
+            record,
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };
@@ -211,6 +226,7 @@ impl Agent {
             metrics,
             health,
             output,
+            recording,
             capture,
             audit,
             alerts,
@@ -229,6 +245,7 @@ impl Agent {
             metrics,
             health,
             output,
+            recording,
             capture,
             audit,
             alerts,
@@ -262,6 +279,9 @@ impl Agent {
         stop.store(true, Ordering::Release);
         let captured = capture.join();
         output.finish();
+        if let Some(recording) = recording {
+            recording.finish();
+        }
         if let Some(audit) = audit {
             audit.finish();
         }
@@ -303,6 +323,12 @@ fn report_losses(captured: &Captured) {
     if lost > 0 {
         complain(&format!(
             "{lost} segments or library calls were lost (see observer_capture_lost_total); a larger `ring_bytes` helps"
+        ));
+    }
+    if captured.recorded_lost > 0 {
+        complain(&format!(
+            "{} lines of the recording could not be written: it lacks them",
+            captured.recorded_lost
         ));
     }
     if captured.lines_dropped > 0 {

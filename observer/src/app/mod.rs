@@ -6,9 +6,11 @@
 
 mod alerts;
 mod audit;
+mod audit_watch;
 mod back_half;
 mod capture_thread;
 mod doctor;
+mod export;
 mod host_key;
 mod inventory;
 mod library_thread;
@@ -16,12 +18,14 @@ mod live;
 mod open_sockets;
 mod output;
 mod query;
+mod recording;
 mod recordings;
 mod review;
 mod routes;
 mod rules;
 mod running_agent;
 mod silences;
+mod witness;
 
 use std::io::{self, Write as _};
 

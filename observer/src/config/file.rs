@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(
             error("[detekt]\n"),
             "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, and \
-             the sections identity, catalog, unsafe_capture, audit, capture, proxies, detect, alert"
+             the sections identity, catalog, unsafe_capture, capture, audit, proxies, detect, alert"
         );
         assert_eq!(
             error("capture = 1\n"),

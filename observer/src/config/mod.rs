@@ -5,6 +5,7 @@
 //! declared once, in `table`; the sample file and `check-config` come from there.
 
 mod alert_table;
+mod audit_table;
 mod callers_table;
 mod capture_table;
 mod error;
@@ -16,6 +17,6 @@ mod values;
 
 pub use error::ConfigError;
 pub use file::{load, parse};
-pub use settings::{Capture, Format, IdentitySettings, Settings, UnsafeCapture};
+pub use settings::{Capture, Format, IdentitySettings, RecordSettings, Settings, UnsafeCapture};
 pub use table::{effective, sample};
 pub use values::{MetricsAddress, parse_duration, parse_metrics, parse_size};
