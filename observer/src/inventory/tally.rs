@@ -6,6 +6,7 @@ use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::credential::{self, Credential};
 use super::endpoint::Endpoint;
 use crate::call::{ApiCall, Role};
 use crate::discover::Process;
@@ -13,6 +14,9 @@ use crate::stream::{Tls, TlsVersion};
 
 /// Endpoints called between two looks; about 1 KiB each.
 const MOST: usize = 8192;
+
+/// Credentials used between two looks; as many as are kept.
+const MOST_CREDENTIALS: usize = 4096;
 
 /// The calls of one endpoint, by the way they were served, since the last look.
 #[derive(Clone, Debug)]
@@ -43,6 +47,7 @@ pub struct Sum {
 #[derive(Debug, Default)]
 pub struct Tally {
     sums: HashMap<u64, Sum>,
+    credentials: HashMap<String, Credential>,
     hasher: RandomState,
     scratch: String,
     dropped: u64,
@@ -53,6 +58,7 @@ impl Tally {
     pub fn push(&mut self, call: &ApiCall) {
         let Self {
             sums,
+            credentials,
             hasher,
             scratch,
             dropped,
@@ -96,6 +102,20 @@ impl Tally {
             }),
         };
         sum.endpoint.add(call, scratch);
+        if let Some((key, identity)) = credential::of(call) {
+            if let Some(known) = credentials.get_mut(&key) {
+                known.add(call, identity);
+            } else if credentials.len() < MOST_CREDENTIALS {
+                credentials.entry(key).or_default().add(call, identity);
+            } else {
+                *dropped += 1;
+            }
+        }
+    }
+
+    /// The credentials used since the last look.
+    pub fn take_credentials(&mut self) -> Vec<(String, Credential)> {
+        self.credentials.drain().collect()
     }
 
     /// The sums since the last look.
