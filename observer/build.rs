@@ -1,10 +1,10 @@
 //! Builds the kernel half (`observer-ebpf`) and hands its object to the crate.
 //!
 //! In: the sources of `observer-ebpf` and `observer-common`, and a bpf-linker. Out:
-//! `$OUT_DIR/observer`, an ELF object with BTF, which the crate includes with
+//! `$OUT_DIR/observer` and `$OUT_DIR/block`, ELF objects with BTF, which the crate includes with
 //! `aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"))`.
 //!
-//! Without a bpf-linker that file is *empty* and the build says so: the workspace
+//! Without a bpf-linker those files are *empty* and the build says so: the workspace
 //! still builds, lints and runs its tests, only the agent cannot load probes. It
 //! never writes outside `OUT_DIR` and never fetches a tool.
 
@@ -19,8 +19,9 @@ use anyhow::{Context as _, Result, bail};
 #[path = "../xtask/src/tools.rs"]
 mod tools;
 
-/// The name of the kernel half's program, and of the object in `OUT_DIR`.
-const OBJECT: &str = "observer";
+/// The names of the kernel half's programs, and of the objects in `OUT_DIR`: what observes, and
+/// what blocks clients where that is asked for.
+const OBJECTS: [&str; 2] = ["observer", "block"];
 
 /// Everything the object is made from, as paths in the workspace.
 const SOURCES: [&str; 6] = [
@@ -38,7 +39,6 @@ fn main() -> Result<()> {
         .context("the crate lies in a workspace")?
         .to_owned();
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
-    let object = out_dir.join(OBJECT);
     let release = tools::rustc_release(&variable("RUSTC")?)
         .context("`rustc -vV` names no release: is the toolchain whole?")?;
 
@@ -63,7 +63,11 @@ fn main() -> Result<()> {
             "cargo::warning=no bpf-linker for rustc {release}: the agent is built without its \
              kernel half; run `cargo xtask setup`, then build again"
         );
-        return fs::write(&object, []).with_context(|| format!("write {}", object.display()));
+        for name in OBJECTS {
+            let object = out_dir.join(name);
+            fs::write(&object, []).with_context(|| format!("write {}", object.display()))?;
+        }
+        return Ok(());
     };
     println!("cargo::rerun-if-changed={}", linker.display());
     if !linker.is_file() {
@@ -75,8 +79,11 @@ fn main() -> Result<()> {
     }
 
     let built = build(&workspace, &out_dir, &linker)?;
-    fs::copy(&built, &object)
-        .with_context(|| format!("copy {} to {}", built.display(), object.display()))?;
+    for name in OBJECTS {
+        let (from, to) = (built.join(name), out_dir.join(name));
+        fs::copy(&from, &to)
+            .with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    }
     Ok(())
 }
 
@@ -93,7 +100,7 @@ fn find_bpf_linker(workspace: &Path, release: &str) -> Option<PathBuf> {
     tools::on_path("bpf-linker")
 }
 
-/// Compiles the kernel half with a cargo of its own and returns the object's path.
+/// Compiles the kernel half with a cargo of its own and returns the folder of the objects.
 fn build(workspace: &Path, out_dir: &Path, linker: &Path) -> Result<PathBuf> {
     let target = match env::var("CARGO_CFG_TARGET_ENDIAN").as_deref() {
         Ok("big") => "bpfeb-unknown-none",
@@ -106,7 +113,7 @@ fn build(workspace: &Path, out_dir: &Path, linker: &Path) -> Result<PathBuf> {
     cargo
         .current_dir(workspace)
         .args(["build", "--quiet", "--release", "-Z", "build-std=core"])
-        .args(["--package", "observer-ebpf", "--bin", OBJECT])
+        .args(["--package", "observer-ebpf", "--bins"])
         .args(["--target", target, "--target-dir"])
         .arg(&target_dir);
     // What the outer build set for the host must not reach the kernel half: its
@@ -140,7 +147,7 @@ fn build(workspace: &Path, out_dir: &Path, linker: &Path) -> Result<PathBuf> {
     for line in said.lines() {
         println!("cargo::warning={line}");
     }
-    Ok(target_dir.join(target).join("release").join(OBJECT))
+    Ok(target_dir.join(target).join("release"))
 }
 
 /// The compiler flags of the kernel half, in cargo's encoding.

@@ -2,6 +2,7 @@
 //! counters, the settings slots and the limits. Fixed-width plain data only; nothing here runs.
 #![cfg_attr(not(test), no_std)]
 
+pub mod block;
 pub mod conn;
 pub mod counter;
 pub mod event;

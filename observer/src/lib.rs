@@ -19,6 +19,7 @@
 //! - [`rules`]: rules that people write, over the same calls.
 //! - [`alert`]: tells of findings.
 //! - [`audit`]: the log that cannot be altered unseen.
+//! - [`journal`]: what of usage must outlive the agent, in a file.
 //! - [`inventory`]: services, endpoints and callers, kept in a file.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
 //! - [`recent`]: the bounded map that several of them use.
@@ -37,6 +38,7 @@ pub mod detect;
 pub mod discover;
 pub mod export;
 pub mod inventory;
+pub mod journal;
 pub mod kernel;
 pub mod pipeline;
 pub mod protocol;

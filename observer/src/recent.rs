@@ -4,6 +4,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 /// A bounded map of two generations: when the young one is full it becomes the old one, and what
@@ -54,6 +55,25 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         self.young.insert(key, value).or(replaced)
     }
 
+    /// The value of `key`, made if there is none, marked as used now: what is a hit costs one look.
+    pub fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
+        let mut kept = None;
+        if self.young.len() >= self.capacity && !self.young.contains_key(&key) {
+            kept = self.old.remove(&key);
+            self.evicted += self.old.len() as u64;
+            self.old = std::mem::take(&mut self.young);
+        }
+        match self.young.entry(key) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => {
+                let value = kept
+                    .or_else(|| self.old.remove(place.key()))
+                    .unwrap_or_else(new);
+                place.insert(value)
+            }
+        }
+    }
+
     /// Takes an entry out.
     pub fn remove<Q>(&mut self, key: &Q) -> Option<V>
     where
@@ -62,6 +82,11 @@ impl<K: Hash + Eq, V> Recent<K, V> {
     {
         let young = self.young.remove(key);
         self.old.remove(key).or(young)
+    }
+
+    /// What is held, in no order.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.young.values().chain(self.old.values())
     }
 
     /// Entries held now.
@@ -94,6 +119,18 @@ mod tests {
             assert!(recent.len() <= 20);
         }
         assert_eq!(recent.get("flood 3"), None);
+        assert_eq!(recent.evicted() + recent.len() as u64, 1001);
+    }
+
+    #[test]
+    fn an_entry_is_found_in_both_generations_and_made_where_there_is_none() {
+        let mut recent = Recent::new(10);
+        for n in 0..1000 {
+            *recent.entry("kept".to_owned(), || 0) += 1;
+            assert_eq!(*recent.entry(format!("flood {n}"), || n), n);
+            assert!(recent.len() <= 20);
+        }
+        assert_eq!(recent.get("kept"), Some(&mut 1000));
         assert_eq!(recent.evicted() + recent.len() as u64, 1001);
     }
 

@@ -21,7 +21,7 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 ///   where its bytes are from.
 /// - `config` stands right of every stage: a stage takes a plain struct of its own
 ///   settings, and `app` fills it from the configuration.
-const ORDER: [&[&str]; 19] = [
+const ORDER: [&[&str]; 20] = [
     &["recent"],
     &["discover"],
     &["stream"],
@@ -34,6 +34,7 @@ const ORDER: [&[&str]; 19] = [
     &["kernel"],
     &["capture", "replay"],
     &["audit"],
+    &["journal"],
     &["export"],
     &["alert"],
     &["telemetry", "inventory"],

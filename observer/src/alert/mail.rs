@@ -16,10 +16,10 @@ const SUBJECT: usize = 120;
 /// One mail about one alert or several; lines end with CR LF.
 pub(super) fn compose(
     alerts: &[Alert],
-    from: &str,
-    to: &[String],
+    (from, to): (&str, &[String]),
     host: &str,
     now_unix_ns: u64,
+    checkpoint: Option<&str>,
 ) -> String {
     let subject = match alerts {
         [alert] => format!(
@@ -60,6 +60,13 @@ pub(super) fn compose(
     body += &format!(
         "Seen on {host}. `observer alerts` lists what is open; `observer alerts silence` keeps it quiet.\r\n"
     );
+    if let Some(checkpoint) = checkpoint {
+        let lines: Vec<String> = checkpoint.lines().map(line).collect();
+        body += &format!(
+            "\r\nCheckpoint of the audit log:\r\n{}\r\n",
+            lines.join("\r\n")
+        );
+    }
     let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(now_unix_ns))
         .ok()
         .and_then(|at| at.format(&Rfc2822).ok())
@@ -138,10 +145,10 @@ mod tests {
         let to = ["a@b.c".to_owned(), "d@e.f".to_owned()];
         let mail = compose(
             std::slice::from_ref(&alert),
-            "o@h",
-            &to,
+            ("o@h", &to),
             "host",
             1_795_342_830_000_000_000,
+            None,
         );
         assert!(
             !mail.contains("\nBcc") && !mail.contains("\r\n.\r\n"),
@@ -157,12 +164,12 @@ mod tests {
             subject: "ü".repeat(100),
             ..alert.clone()
         };
-        let mail = compose(&[umlaut], "o@h", &to, "host", 0);
+        let mail = compose(&[umlaut], ("o@h", &to), "host", 0, None);
         assert!(
             mail.is_ascii() && mail.contains("Subject: =?UTF-8?B?"),
             "{mail}"
         );
-        let many = compose(&[alert.clone(), alert], "o@h", &to, "host", 0);
+        let many = compose(&[alert.clone(), alert], ("o@h", &to), "host", 0, None);
         assert!(many.contains("2 alerts on host, 2 of them high"), "{many}");
     }
 }

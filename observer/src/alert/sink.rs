@@ -224,6 +224,7 @@ impl Work {
             return;
         }
         let (mut from, mut broken) = (0, Vec::new());
+        let checkpoint = self.anchor.get().and_then(Anchor::checkpoint);
         let mut mail: Vec<(u64, Alert)> = Vec::new();
         while let Some((number, waiting)) = self.spool.next(from) {
             from = number + 1;
@@ -236,7 +237,6 @@ impl Work {
                 }
                 continue;
             }
-            let checkpoint = self.anchor.get().and_then(Anchor::checkpoint);
             let sent = self
                 .targets
                 .send(&waiting.to, &waiting.alert, checkpoint.as_deref());
@@ -244,7 +244,7 @@ impl Work {
         }
         if !mail.is_empty() {
             let (numbers, alerts): (Vec<u64>, Vec<Alert>) = mail.into_iter().unzip();
-            let sent = self.targets.mail(&alerts, unix_ns());
+            let sent = self.targets.mail(&alerts, unix_ns(), checkpoint.as_deref());
             if sent.is_ok() {
                 self.no_mail_before = Instant::now() + MAIL_WAIT;
             }

@@ -138,7 +138,7 @@ impl Targets {
         .flatten()
     }
 
-    /// Sends an alert to any but the mail server, with the last checkpoint of the audit log.
+    /// Sends an alert to one of those that are not the mail server. `checkpoint`: of the audit log.
     pub(super) fn send(&self, to: &str, alert: &Alert, checkpoint: Option<&str>) -> io::Result<()> {
         let trust = self.trust.as_ref();
         match to {
@@ -187,7 +187,12 @@ impl Targets {
     }
 
     /// Sends one mail about these alerts.
-    pub(super) fn mail(&self, alerts: &[Alert], now_unix_ns: u64) -> io::Result<()> {
+    pub(super) fn mail(
+        &self,
+        alerts: &[Alert],
+        now_unix_ns: u64,
+        checkpoint: Option<&str>,
+    ) -> io::Result<()> {
         let Some(Mailing {
             server,
             from,
@@ -197,7 +202,7 @@ impl Targets {
         else {
             return Ok(());
         };
-        let text = mail::compose(alerts, from, to, &self.host, now_unix_ns);
+        let text = mail::compose(alerts, (from, to), &self.host, now_unix_ns, checkpoint);
         smtp::send(
             server,
             self.trust.as_ref(),

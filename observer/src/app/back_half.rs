@@ -5,19 +5,22 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::audit_watch::AuditWatch;
+use super::blocking::Blocking;
 use super::inventory::{self, InventorySink};
+use super::limits;
 use super::rules::RuleNews;
+use super::usage::UsageSink;
 use crate::alert::AlertSink;
 use crate::audit::{AuditSink, OwnEvent};
 use crate::call::ApiCall;
 use crate::catalog::Catalog;
 use crate::config::{Format, Settings};
-use crate::detect::{Detector, Finding, Judge, Proofs};
+use crate::detect::{Detector, Finding, Judge, Posture, Proofs};
 use crate::export::{Jsonl, Style, Table};
 use crate::inventory::RouteStore;
 use crate::rules::{RuleSet, UserRules};
 use crate::telemetry::{Metrics, Recorder};
-use crate::usage::Usage;
+use crate::usage::{Excess, Limits, Usage};
 
 /// A host that loses traffic may do so for hours: the audit log has a record of it this often.
 const LOSS_ROUND: Duration = Duration::from_secs(10);
@@ -36,6 +39,7 @@ pub(super) struct BackHalf<W> {
     catalog: Catalog,
     judge: Judge,
     detector: Detector,
+    posture: Posture,
     proofs: Proofs,
     rules: UserRules,
     /// Rules that changed while this runs.
@@ -44,14 +48,18 @@ pub(super) struct BackHalf<W> {
     /// Loss of capture that the audit log tells of, and when it was told.
     loss_told: (u64, Option<Instant>),
     usage: Usage,
+    limits: Limits,
     recorder: Recorder,
     exporter: Exporter<W>,
     findings: Vec<Finding>,
+    excesses: Vec<Excess>,
     calls: u64,
     audit: Option<AuditSink>,
     audit_watch: AuditWatch,
     alerts: Option<AlertSink>,
     inventory: Option<InventorySink>,
+    meter: Option<UsageSink>,
+    blocking: Option<Blocking>,
 }
 
 impl<W: Write> BackHalf<W> {
@@ -66,12 +74,14 @@ impl<W: Write> BackHalf<W> {
             },
             judge: Judge::default(),
             detector: Detector::new(settings.detect),
+            posture: Posture::default(),
             proofs: Proofs::default(),
             rules: UserRules::default(),
             rule_news: None,
             rules_refused: 0,
             loss_told: (0, None),
             usage: Usage::default(),
+            limits: Limits::new(settings.limits.clone()),
             recorder: metrics.recorder(),
             exporter: match settings.format {
                 Format::Table => Exporter::Table(Table::new(out, style)),
@@ -79,11 +89,14 @@ impl<W: Write> BackHalf<W> {
                 Format::None => Exporter::None(out),
             },
             findings: Vec::new(),
+            excesses: Vec::new(),
             calls: 0,
             audit: None,
             audit_watch: AuditWatch::default(),
             alerts: None,
             inventory: None,
+            meter: None,
+            blocking: None,
         }
     }
 
@@ -117,6 +130,17 @@ impl<W: Write> BackHalf<W> {
         self.inventory = Some(sink);
     }
 
+    /// Usage goes to its file too; quotas of the last run are in `limits`.
+    pub(super) fn set_usage(&mut self, sink: UsageSink, limits: Limits) {
+        self.meter = Some(sink);
+        self.limits = limits;
+    }
+
+    /// Who exceeds a limit that blocks is turned away.
+    pub(super) fn set_blocking(&mut self, blocking: Option<Blocking>) {
+        self.blocking = blocking;
+    }
+
     /// Goes on from what was learned of routes in runs before.
     pub(super) fn restore_routes(&mut self, store: &RouteStore) {
         store.load(|service, record| self.catalog.restore(service, record));
@@ -128,20 +152,25 @@ impl<W: Write> BackHalf<W> {
             catalog,
             judge,
             detector,
+            posture,
             proofs,
             rules,
             rule_news: _,
             rules_refused: _,
             loss_told: _,
             usage,
+            limits,
             recorder,
             exporter,
             findings,
+            excesses,
             calls,
             audit,
             audit_watch: _,
             alerts: _,
             inventory,
+            meter,
+            blocking,
         } = self;
         *calls += 1;
         catalog.name(&mut call);
@@ -153,8 +182,27 @@ impl<W: Write> BackHalf<W> {
             inventory.push(&call);
         }
         usage.record(&call);
+        if let Some(meter) = meter {
+            meter.push(&call);
+        }
         recorder.call(&call);
         detector.push(&call, &mut |finding| findings.push(finding));
+        posture.push(&call, &mut |finding| findings.push(finding));
+        limits.push(&call, &mut |excess| excesses.push(excess));
+        for excess in excesses.drain(..) {
+            let Some(limit) = limits.limit(excess.limit) else {
+                continue;
+            };
+            if excess.telling {
+                findings.push(limits::finding(limit, &excess, &call));
+            }
+            if let Some(blocking) = blocking {
+                let client = excess.client.zip(meter.as_ref());
+                let callers = client.map_or(0, |((ip, _), meter)| meter.callers_of(ip));
+                let mut tell = |finding| findings.push(finding);
+                blocking.excess(limit, &excess, &call, callers, &mut tell);
+            }
+        }
         rules.push(&call, &mut |finding| findings.push(finding));
         match exporter {
             Exporter::Table(table) => table.call(&call)?,
@@ -213,6 +261,16 @@ impl<W: Write> BackHalf<W> {
             inventory.flush(&mut self.catalog);
             metrics.set_pipeline("inventory", &[("unlisted", inventory.dropped())]);
         }
+        if let Some(meter) = &mut self.meter {
+            meter.flush(&mut self.limits);
+            metrics.set_pipeline("usage", &[("evicted", meter.evicted())]);
+            metrics.set_entries("usage", &meter.entries());
+        }
+        if let Some(blocking) = &mut self.blocking {
+            blocking.tick();
+            metrics.set_pipeline("blocking", &blocking.named());
+        }
+        metrics.set_pipeline("limits", &[("evicted", self.limits.evicted())]);
         for news in self.rule_news.iter().flat_map(Receiver::try_iter) {
             match news {
                 RuleNews::Changed(set) => {
@@ -247,6 +305,7 @@ impl<W: Write> BackHalf<W> {
         metrics.set_pipeline("catalog", &self.catalog.counts().named());
         metrics.set_pipeline("detect", &self.detector.counts().named());
         metrics.set_entries("detect", &self.detector.entries());
+        metrics.set_pipeline("posture", &[("evicted", self.posture.evicted())]);
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
             metrics.set_entries("audit", &[("signed", audit.anchor().size())]);
@@ -288,7 +347,10 @@ impl<W: Write> BackHalf<W> {
     }
 
     /// The writer, and with it the last lines.
-    pub(super) fn into_out(self) -> W {
+    pub(super) fn into_out(mut self) -> W {
+        if let Some(meter) = self.meter {
+            meter.finish(&mut self.limits);
+        }
         if let Some(inventory) = self.inventory {
             inventory.finish();
         }

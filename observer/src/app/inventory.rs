@@ -18,8 +18,9 @@ use crate::call::ApiCall;
 use crate::catalog::{Catalog, RouteRule};
 use crate::cli::{Exit, InventoryCommand};
 use crate::inventory::{
-    Document, Inventory, Owners, RouteStore, Store, StoreError, Sum, Tally, documents, findings,
-    listening, open_api, orphans, states, table,
+    Credential, Document, Inventory, Owners, RouteStore, Store, StoreError, Sum, Tally,
+    credential_findings, documents, findings, listening, open_api, orphans, plaintext_share,
+    states, table,
 };
 
 /// How long what was called may be missing from the file.
@@ -39,6 +40,7 @@ const FILE_WIDTH: usize = 140;
 #[derive(Debug)]
 struct Batch {
     sums: Vec<Sum>,
+    credentials: Vec<(String, Credential)>,
     /// Service, old route, new route.
     renames: Vec<(String, String, String)>,
     /// A service, and what was learned of its routes.
@@ -83,6 +85,7 @@ impl InventorySink {
         let batch = self.waiting.take().or_else(|| {
             let batch = Batch {
                 sums: self.tally.take(),
+                credentials: self.tally.take_credentials(),
                 renames: catalog.take_renames(),
                 routes: catalog.take_record(),
             };
@@ -100,6 +103,7 @@ impl InventorySink {
     pub(super) fn finish(mut self) {
         let last = Batch {
             sums: self.tally.take(),
+            credentials: self.tally.take_credentials(),
             renames: Vec::new(),
             routes: None,
         };
@@ -164,9 +168,11 @@ fn keep(store: &Store, kept_routes: &RouteStore, batches: &Receiver<Batch>) {
         let ended = match batches.recv_timeout(SAVE) {
             Ok(Batch {
                 sums,
+                credentials,
                 renames,
                 routes,
             }) => {
+                inventory.merge_credentials(credentials);
                 for (service, pid, exe) in inventory.merge(&sums) {
                     let package = exe.as_deref().and_then(|exe| owners.package(exe));
                     let listens = listening(Path::new("/proc"), pid);
@@ -285,6 +291,7 @@ fn to_json(inventory: &Inventory, documents: &[Document], now_ms: u64) -> Value 
         let document = documents.iter().find(|document| document.service == *name);
         let mut told = json!(service);
         told["findings"] = json!(findings(service));
+        told["plaintext_per_cent"] = json!(plaintext_share(service));
         told["orphans"] = json!(orphans(service, document));
         for (endpoint_name, endpoint) in &service.endpoints {
             told["endpoints"][endpoint_name]["states"] =
@@ -292,7 +299,13 @@ fn to_json(inventory: &Inventory, documents: &[Document], now_ms: u64) -> Value 
         }
         (name.clone(), told)
     });
+    let credentials = inventory.credentials.iter().map(|(key, credential)| {
+        let mut told = json!(credential);
+        told["findings"] = json!(credential_findings(inventory, key, credential, now_ms));
+        (key.clone(), told)
+    });
     json!({
+        "credentials": credentials.collect::<serde_json::Map<_, _>>(),
         "services": services.collect::<serde_json::Map<_, _>>(),
         "folded": inventory.folded,
     })

@@ -14,7 +14,10 @@ use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
 use super::rules::{self, RuleWatch};
-use super::{audit, complain, host_key, inventory, open_sockets, output, recording};
+use super::usage::UsageThread;
+use super::{
+    audit, blocking, complain, host_key, inventory, open_sockets, output, recording, usage,
+};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
 use crate::audit::{AuditSink, AuditThread};
@@ -28,6 +31,7 @@ use crate::kernel::{
 };
 use crate::rules::RuleError;
 use crate::telemetry::Metrics;
+use crate::usage::Limits;
 
 /// How often the main thread looks whether another one failed.
 const WATCH: Duration = Duration::from_millis(100);
@@ -122,6 +126,7 @@ struct Agent {
     /// Delivers alerts.
     alerts: AlertThread,
     inventory: InventoryThread,
+    usage: UsageThread,
     /// Reads the rules again when they change.
     rules: RuleWatch,
     libraries: JoinHandle<()>,
@@ -177,6 +182,13 @@ impl Agent {
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);
+        let mut limits = Limits::new(settings.limits.clone());
+        let (usage_sink, usage) = usage::start(&settings.state_dir, &mut limits)?;
+        if limits.blocks() && !settings.block.enabled {
+            tracing::warn!("limits that block only tell: block.enabled is false");
+        }
+        back.set_usage(usage_sink, limits);
+        back.set_blocking(blocking::start(&settings.block)?);
         back.restore_routes(&RouteStore::new(&settings.state_dir));
 
         let capture = CaptureThread {
@@ -231,6 +243,7 @@ impl Agent {
             audit,
             alerts,
             inventory,
+            usage,
             rules,
             libraries,
             detach,
@@ -250,6 +263,7 @@ impl Agent {
             audit,
             alerts,
             inventory,
+            usage,
             mut rules,
             libraries,
             detach,
@@ -287,6 +301,7 @@ impl Agent {
         }
         alerts.finish();
         inventory.finish();
+        usage.finish();
 
         let (Ok(()), Ok(captured)) = (libraries, captured) else {
             complain("a thread of the agent panicked; please report this as a bug");

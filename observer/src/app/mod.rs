@@ -1,19 +1,21 @@
 //! The one place that wires the parts: reads as the program's life.
 //!
 //! Threads: `capture` reads the ring and runs the whole pipeline; `libraries` finds TLS libraries
-//! and attaches probes; `output` writes lines; `audit` writes the audit log; `inventory` keeps its file; the main thread serves metrics and waits for
+//! and attaches probes; `output` writes lines; `audit` writes the audit log; `inventory` and `usage` keep their files; the main thread serves metrics and waits for
 //! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
 
 mod alerts;
 mod audit;
 mod audit_watch;
 mod back_half;
+mod blocking;
 mod capture_thread;
 mod doctor;
 mod export;
 mod host_key;
 mod inventory;
 mod library_thread;
+mod limits;
 mod live;
 mod open_sockets;
 mod output;
@@ -25,6 +27,7 @@ mod routes;
 mod rules;
 mod running_agent;
 mod silences;
+mod usage;
 mod witness;
 
 use std::io::{self, Write as _};
@@ -44,6 +47,7 @@ pub fn run(command: Command) -> Exit {
         Command::Query(args) => query::query(&args),
         Command::Alerts { dir, json, command } => alerts::run(&dir, json, command.as_ref()),
         Command::Inventory(command) => inventory::run(&command),
+        Command::Usage(command) => usage::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::CheckConfig(settings) => check_config(&settings),
         Command::Completions(shell) => {

@@ -11,6 +11,7 @@ use super::alerts_args::AlertsArgs;
 use super::audit_args::AuditCommandArgs;
 use super::query_args::{QueryArgs, ReportArgs, ReviewArgs};
 use crate::config::{Format, MetricsAddress, parse_duration, parse_metrics};
+use crate::usage::Dimension;
 
 /// Sees the HTTP and HTTPS API calls of running programs, with no change to them.
 #[derive(Clone, Debug, Parser)]
@@ -74,6 +75,15 @@ path that was never served.\n\nExamples:
   sudo observer openapi nginx > nginx.json
   sudo observer openapi orders --state-dir /srv/observer")]
     Openapi(OpenapiArgs),
+    /// Show who uses what, how much, and which limits would fit
+    #[command(after_help = "Examples:
+  sudo observer usage                                  the busiest callers, clients, endpoints, services
+  sudo observer usage --by identity --top 50
+  sudo observer usage --json | jq '.identity.recommended'
+
+Calls are exact, or `100+7`: 100 counted and 7 more at most, from before the row was kept.
+Windows of 60s, 1h and 24h slide by an eighth of their length; days and months are of UTC.")]
+    Usage(UsageArgs),
     /// Check a settings file and the rules it names, and print the settings in force
     #[command(after_help = "Examples:
   observer check-config /etc/observer.toml
@@ -216,6 +226,30 @@ pub struct DoctorArgs {
     /// Where the metrics of the agent are that may run here: its books are shown
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub metrics: SocketAddr,
+}
+
+/// Arguments of `usage`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UsageArgs {
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Rows of each kind
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub top: u32,
+    /// One kind only
+    #[arg(long, value_name = "KIND", value_parser = parse_dimension)]
+    pub by: Option<Dimension>,
+    /// Settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the agent's state [default: /var/lib/observer]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+fn parse_dimension(word: &str) -> Result<Dimension, String> {
+    Dimension::named(word).ok_or_else(|| "use identity, client, endpoint or service".to_owned())
 }
 
 /// Arguments of `check-config`.

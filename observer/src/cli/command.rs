@@ -12,13 +12,14 @@ use thiserror::Error;
 use super::alerts_args::{AlertsArgs, AlertsCommandArgs};
 use super::args::{
     Args, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, InventoryArgs, OpenapiArgs,
-    ReplayArgs, RunArgs,
+    ReplayArgs, RunArgs, UsageArgs,
 };
 use super::audit_args::AuditCommandArgs;
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
 use crate::config::{ConfigError, RecordSettings, Settings, load};
 use crate::record::Secrets;
+use crate::usage::Dimension;
 
 /// What to do, with valid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub enum Command {
     },
     /// Show what was seen.
     Inventory(InventoryCommand),
+    /// Show usage.
+    Usage(UsageCommand),
     /// Verify the audit log, or prove what is in it.
     Audit(AuditCommandArgs),
     /// Print a completion script ([`completions`]).
@@ -83,6 +86,19 @@ pub enum InventoryCommand {
         /// Name of the service.
         service: String,
     },
+}
+
+/// A look at usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageCommand {
+    /// State folder of the agent.
+    pub dir: PathBuf,
+    /// As JSON.
+    pub json: bool,
+    /// Rows of each kind.
+    pub top: usize,
+    /// One kind only.
+    pub by: Option<Dimension>,
 }
 
 impl InventoryCommand {
@@ -180,6 +196,18 @@ pub fn parse_from(
         }) => Command::Inventory(InventoryCommand::Inventory {
             settings: stored(config.as_deref(), state_dir)?,
             json,
+        }),
+        CommandArgs::Usage(UsageArgs {
+            json,
+            top,
+            by,
+            config,
+            state_dir,
+        }) => Command::Usage(UsageCommand {
+            dir: stored(config.as_deref(), state_dir)?.state_dir,
+            json,
+            top: usize::try_from(top).unwrap_or(usize::MAX),
+            by,
         }),
         CommandArgs::Openapi(OpenapiArgs {
             service,

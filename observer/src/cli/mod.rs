@@ -15,7 +15,9 @@ pub use alerts_args::{AlertsCommandArgs, NewSilenceArgs, SilenceArgs, SilenceCom
 pub use args::Args;
 pub use audit_args::{AuditCommandArgs, WitnessArgs};
 pub use clap_complete::Shell;
-pub use command::{CliError, Command, InventoryCommand, completions, parse, parse_from};
+pub use command::{
+    CliError, Command, InventoryCommand, UsageCommand, completions, parse, parse_from,
+};
 pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport};
 pub use exit::Exit;
 pub use query_args::{

@@ -198,7 +198,7 @@ fn port(given: Given<'_>) -> Result<u16, String> {
     u16::try_from(port).map_err(|_| "is no port".to_owned())
 }
 
-fn network(given: Given<'_>) -> Result<Network, String> {
+pub(super) fn network(given: Given<'_>) -> Result<Network, String> {
     let text = string(given)?;
     text.parse()
         .map_err(|why| format!("{} {why}", quoted(text)))

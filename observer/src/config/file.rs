@@ -131,7 +131,12 @@ fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<Given<'a>, String> {
         DeValue::Float(_) => Given::Other("a number with a fraction"),
         DeValue::Datetime(_) => Given::Other("a date"),
         DeValue::Array(items) => Given::List(items.iter().map(given).collect::<Result<_, _>>()?),
-        DeValue::Table(_) => Given::Other("a section"),
+        DeValue::Table(entries) => Given::Table(
+            entries
+                .iter()
+                .map(|(key, value)| Ok((&**key.get_ref(), given(value)?)))
+                .collect::<Result<_, String>>()?,
+        ),
     })
 }
 
@@ -257,8 +262,8 @@ mod tests {
         );
         assert_eq!(
             error("[detekt]\n"),
-            "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, and \
-             the sections identity, catalog, unsafe_capture, capture, audit, proxies, detect, alert"
+            "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, limit, and \
+             the sections identity, catalog, unsafe_capture, capture, audit, proxies, detect, alert, block"
         );
         assert_eq!(
             error("capture = 1\n"),
@@ -329,10 +334,12 @@ mod tests {
                 // Set by their examples: where alerts go is up to who has somewhere to send them.
                 alert: read.alert.clone(),
                 openapi_documents: Some("/etc/observer/openapi".into()),
+                limits: read.limits.clone(),
                 rules: Some("/etc/observer/rules".into()),
                 ..Settings::default()
             }
         );
+        assert_eq!(read.limits.len(), 1);
         let alert = &read.alert;
         assert!(alert.alertmanager.is_some() && alert.webhook.is_some() && alert.slack.is_some());
         assert!(alert.syslog.is_some() && alert.webhook_secret_file.is_some());

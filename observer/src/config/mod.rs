@@ -11,12 +11,15 @@ mod capture_table;
 mod error;
 mod file;
 mod findings_table;
+mod limits_table;
 mod settings;
 mod table;
 mod values;
 
 pub use error::ConfigError;
 pub use file::{load, parse};
-pub use settings::{Capture, Format, IdentitySettings, RecordSettings, Settings, UnsafeCapture};
+pub use settings::{
+    BlockSettings, Capture, Format, IdentitySettings, RecordSettings, Settings, UnsafeCapture,
+};
 pub use table::{effective, sample};
 pub use values::{MetricsAddress, parse_duration, parse_metrics, parse_size};

@@ -10,9 +10,10 @@ use crate::audit::AuditSettings;
 use crate::call::TrustedProxies;
 use crate::catalog::{CatalogLimits, RouteRule};
 use crate::detect::DetectSettings;
-use crate::kernel::{CaptureFilters, SocketCapture};
+use crate::kernel::{CaptureFilters, Network, SocketCapture};
 use crate::protocol::BODY_PEEK;
 use crate::record::Secrets;
+use crate::usage::Limit;
 
 /// How calls are shown on the standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -91,6 +92,33 @@ pub struct UnsafeCapture {
     pub query_values: Arc<[Box<str>]>,
 }
 
+/// Whether and how clients are turned away that exceed a limit whose action is to block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockSettings {
+    /// They may be.
+    pub enabled: bool,
+    /// It is only told who would be.
+    pub dry_run: bool,
+    /// How long, each time.
+    pub time: Duration,
+    /// Clients that are turned away at a time, at most.
+    pub max_entries: u32,
+    /// Who never is, besides this host itself.
+    pub allow: Vec<Network>,
+}
+
+impl Default for BlockSettings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            dry_run: true,
+            time: Duration::from_secs(600),
+            max_entries: 1024,
+            allow: Vec::new(),
+        }
+    }
+}
+
 /// All settings, valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -110,6 +138,10 @@ pub struct Settings {
     pub proxies: TrustedProxies,
     /// When authentication failures are a burst.
     pub detect: DetectSettings,
+    /// What callers may use.
+    pub limits: Vec<Limit>,
+    /// Who is turned away.
+    pub block: BlockSettings,
     /// Folder of rules that people wrote.
     pub rules: Option<PathBuf>,
     /// Who is told of findings.
@@ -149,6 +181,8 @@ impl Default for Settings {
             identity: IdentitySettings::default(),
             proxies: TrustedProxies::default(),
             detect: DetectSettings::default(),
+            limits: Vec::new(),
+            block: BlockSettings::default(),
             rules: None,
             alert: AlertSettings::default(),
             catalog: CatalogLimits::default(),

@@ -10,6 +10,7 @@ use super::audit_table::AUDIT;
 use super::callers_table::{CALLERS, route_rule};
 use super::capture_table::CAPTURE;
 use super::findings_table::FINDINGS;
+use super::limits_table::{BLOCK, LIMIT};
 use super::settings::{Format, Settings};
 use super::values::{in_range, parse_duration, parse_metrics, quoted, show_time, time};
 
@@ -32,6 +33,8 @@ pub(super) enum Given<'a> {
     Integer(u64),
     Text(&'a str),
     List(Vec<Given<'a>>),
+    /// Keys with their values.
+    Table(Vec<(&'a str, Given<'a>)>),
     /// Of a type that no setting has.
     Other(&'static str),
 }
@@ -52,7 +55,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    let tables = [GENERAL, CAPTURE, AUDIT, CALLERS, FINDINGS, ALERTS];
+    let tables = [GENERAL, CAPTURE, AUDIT, CALLERS, FINDINGS, ALERTS, BLOCK];
     tables.into_iter().flatten()
 }
 
@@ -117,6 +120,7 @@ const GENERAL: &[Setting] = &[
         show: |settings| settings.duration.map(|time| toml_string(&show_time(time))),
         example: "\"1h\"",
     },
+    LIMIT,
     Setting {
         key: "identity.key_rotation",
         doc: &[
@@ -334,6 +338,7 @@ fn kind(given: Given<'_>) -> &'static str {
         Given::Integer(_) => "a number",
         Given::Text(_) => "a string",
         Given::List(_) => "a list",
+        Given::Table(_) => "a section",
         Given::Other(kind) => kind,
     }
 }

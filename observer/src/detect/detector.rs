@@ -17,19 +17,21 @@ use super::source::Source;
 use crate::call::{ApiCall, AuthScheme};
 use crate::recent::Recent;
 
+// Seven eighths of a power of two, each: a hash table of one entry more has twice the memory.
+
 /// Sources remembered, at least; twice as many at most, of 150 bytes each if they are honest. An
 /// attacker with more addresses is caught by what is known of the accounts and the endpoint.
-const SOURCES: usize = 65_536;
+const SOURCES: usize = 57_344;
 /// Networks with failures.
-const NETWORKS: usize = 4_096;
+const NETWORKS: usize = 3_584;
 /// Accounts with failures, about 300 bytes each.
-const ACCOUNTS: usize = 16_384;
+const ACCOUNTS: usize = 14_336;
 /// Credentials that were accepted, about 150 bytes each.
-const CREDENTIALS: usize = 65_536;
+const CREDENTIALS: usize = 57_344;
 /// Endpoints: the catalog names at most 500 for each service. About 700 bytes each.
-const ENDPOINTS: usize = 8_192;
+const ENDPOINTS: usize = 7_168;
 /// Pairs of a caller and an endpoint with objects.
-const PAIRS: usize = 16_384;
+const PAIRS: usize = 14_336;
 
 /// Callers whose credentials were accepted, 40 bytes each.
 const CALLERS: usize = 65_536;
@@ -51,10 +53,7 @@ pub struct Detector {
 
 /// The entry of a key, made if there is none.
 fn entry<V: Default>(table: &mut Recent<u64, V>, key: u64) -> Option<&mut V> {
-    if table.get(&key).is_none() {
-        table.insert(key, V::default());
-    }
-    table.get(&key)
+    Some(table.entry(key, V::default))
 }
 
 impl Detector {

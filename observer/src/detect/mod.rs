@@ -7,6 +7,7 @@
 //! - [`Judge`] reads outcomes; what a login answers on failure is learned for each endpoint.
 //! - [`Detector`] holds what is known of sources, accounts, credentials and endpoints, each in a
 //!   table that keeps what was used lately; [`RULES`] says what is looked for.
+//! - [`Posture`] tells how services stand, whether or not somebody misuses it.
 
 #![cfg_attr(
     not(test),
@@ -34,6 +35,7 @@ mod login;
 mod objects;
 mod outcome;
 mod pace;
+mod posture;
 mod proofs;
 mod rate;
 mod rule;
@@ -46,6 +48,7 @@ pub use detector::Detector;
 pub use facts::network as client_network;
 pub use finding::{Finding, Severity};
 pub use outcome::Judge;
+pub use posture::Posture;
 pub use proofs::Proofs;
 pub use rule::{RULES, Rule, rule};
 pub use settings::DetectSettings;

@@ -64,6 +64,14 @@ rules! {
     LONG_LIVED_TOKEN "long_lived_token" "T1550.001" Low "a token is valid for longer than a day"
     AUDIT_LOG_FAILING "audit_log_failing" "T1562.006" High "the audit log cannot be written, cannot keep up, or is not the one it was"
     LIMIT_EXCEEDED "limit_exceeded" "T1499" Medium "a limit of the settings is exceeded"
+    BASIC_AUTH "basic_auth" "T1110" Low "passwords go with every request"
+    SYMMETRIC_TOKEN "symmetric_token" "T1606.001" Low "tokens are signed with a shared secret"
+    OLD_TLS "old_tls" "T1557" Medium "a version of TLS that is withdrawn is in use"
+    OPEN_ENDPOINT "open_endpoint" "T1190" Medium "an endpoint takes changes from anybody, where others ask for a credential"
+    OLD_API_VERSION "old_api_version" "T1190" Low "an old version of an API is called, though there is a newer one"
+    REPLACED_CREDENTIAL "replaced_credential" "T1078" Medium "a password works after it was replaced"
+    GATEWAY_BYPASS "gateway_bypass" "T1190" Medium "a service behind a gateway is called past it"
+    CLIENT_BLOCKED "client_blocked" "T1499" High "a client that exceeded a limit is turned away"
 }
 
 /// The built-in detection of this name.

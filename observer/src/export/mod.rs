@@ -10,6 +10,7 @@ mod records;
 mod review;
 mod table;
 mod timestamp;
+mod usage_report;
 
 pub(crate) use escape::{harden_json, terminal_text};
 pub use jsonl::Jsonl;
@@ -19,3 +20,4 @@ pub use records::{
 pub use review::{review_page, review_text};
 pub use table::{Style, Table};
 pub(crate) use timestamp::{push_rfc3339, rfc3339};
+pub use usage_report::UsageReport;

@@ -1,6 +1,6 @@
 //! What is known of one endpoint: a method with a route.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub struct Endpoint {
     pub parameters: BTreeMap<String, u64>,
     /// Operations inside the URL (gRPC, SOAP, GraphQL).
     pub operations: BTreeMap<String, u64>,
+    /// Scopes that all tokens had that were accepted; `None` before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub common_scopes: Option<BTreeSet<String>>,
 }
 
 impl Endpoint {
@@ -110,6 +113,22 @@ impl Endpoint {
                 count(&mut self.parameters, key, 1, MOST_PARAMETERS);
             }
         }
+        if call.auth.outcome == AuthOutcome::Success {
+            let claims = call.identities.iter().find_map(|one| one.claims.as_deref());
+            let scopes = claims
+                .map(|claims| &claims.scopes)
+                .filter(|it| !it.is_empty());
+            match (&mut self.common_scopes, scopes) {
+                (Some(common), Some(scopes)) => {
+                    common.retain(|scope| scopes.iter().any(|other| **other == **scope));
+                }
+                (None, Some(scopes)) => {
+                    let scopes = scopes.iter().take(MOST_PARAMETERS).map(ToString::to_string);
+                    self.common_scopes = Some(scopes.collect());
+                }
+                (_, None) => {}
+            }
+        }
         if let Some(operation) = &call.operation {
             count(&mut self.operations, operation, 1, MOST_PARAMETERS);
         }
@@ -137,6 +156,7 @@ impl Endpoint {
             other_callers,
             parameters,
             operations,
+            common_scopes,
         } = other;
         self.seen(*first_seen_ms, *last_seen_ms);
         for (own, more) in [
@@ -153,6 +173,11 @@ impl Endpoint {
             (&mut self.other_callers, other_callers),
         ] {
             *own = own.saturating_add(*more);
+        }
+        match (&mut self.common_scopes, common_scopes) {
+            (Some(own), Some(more)) => own.retain(|scope| more.contains(scope)),
+            (own @ None, Some(more)) => *own = Some(more.clone()),
+            (_, None) => {}
         }
         for (status, calls) in statuses {
             count_status(&mut self.statuses, *status, *calls);

@@ -10,11 +10,13 @@
 
 mod change;
 mod checked_file;
+mod credential;
 mod documents;
 mod endpoint;
 mod listening;
 mod open_api;
 mod owner;
+mod privilege;
 mod route_store;
 mod service;
 mod standing;
@@ -26,14 +28,16 @@ mod tally;
 mod tests;
 
 pub use change::Change;
+pub use credential::Credential;
 pub use documents::{Document, Documented, documents};
 pub use endpoint::Endpoint;
 pub use listening::listening;
 pub use open_api::open_api;
 pub use owner::Owners;
+pub use privilege::credential_findings;
 pub use route_store::RouteStore;
 pub use service::{Program, Service};
-pub use standing::{findings, orphans, states};
+pub use standing::{findings, orphans, plaintext_share, states};
 pub use state::Inventory;
 pub use store::{Store, StoreError};
 pub use table::table;

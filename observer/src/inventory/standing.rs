@@ -58,9 +58,24 @@ pub fn orphans<'a>(service: &Service, document: Option<&'a Document>) -> Vec<&'a
         .unwrap_or_default()
 }
 
-/// What is wrong with a service: credentials in clear text, calls from other hosts past the proxies
-/// that others come through, TLS that is out of date (RFC 8996), endpoints that take some callers
-/// without a credential.
+/// Per cent of a service's calls that came without TLS; `None` if it has no calls.
+pub fn plaintext_share(service: &Service) -> Option<u64> {
+    let mut calls = [0_u64; 2];
+    for (protocol, count) in &service.protocols {
+        let [plain, all] = &mut calls;
+        *all = all.saturating_add(*count);
+        if !protocol.ends_with("over TLS") {
+            *plain = plain.saturating_add(*count);
+        }
+    }
+    let [plain, all] = calls;
+    (all > 0).then(|| plain.saturating_mul(100) / all)
+}
+
+/// What is wrong with a service: credentials in clear text, in URLs, passwords with each request,
+/// plaintext beside TLS, calls from other hosts past the proxies that others come through,
+/// TLS that is out of date (RFC 8996), endpoints that take some callers without
+/// a credential.
 pub fn findings(service: &Service) -> Vec<&'static str> {
     let mut found = Vec::new();
     if service
@@ -99,6 +114,21 @@ pub fn findings(service: &Service) -> Vec<&'static str> {
     };
     if service.endpoints.values().any(mixed) {
         found.push("mixed_authentication");
+    }
+    let any = |wrong: fn(&Endpoint) -> bool| service.endpoints.values().any(wrong);
+    if any(|endpoint| {
+        endpoint
+            .sources
+            .keys()
+            .any(|from| from.starts_with("query:"))
+    }) {
+        found.push("credentials_in_urls");
+    }
+    if any(|endpoint| endpoint.schemes.contains_key("basic")) {
+        found.push("basic_auth");
+    }
+    if matches!(plaintext_share(service), Some(1..=99)) {
+        found.push("plaintext_beside_tls");
     }
     found
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
+use super::credential::Credential;
 use super::endpoint::{Endpoint, count};
 use super::service::{Program, Service};
 use super::tally::Sum;
@@ -13,6 +14,8 @@ use super::tally::Sum;
 const MOST_SERVICES: usize = 1000;
 /// Endpoints of all services kept: some 20 MiB.
 const MOST_ENDPOINTS: usize = 20_000;
+/// Credentials kept; some 5 MiB. Those not used for longest go first.
+const MOST_CREDENTIALS: usize = 4096;
 /// Programs, addresses, protocols and TLS libraries of a service.
 const MOST_NAMES: usize = 16;
 /// Changes of names of a service that are kept.
@@ -28,6 +31,8 @@ const NO_ROUTE: [&str; 2] = ["{unmatched}", "{authority}"];
 pub struct Inventory {
     /// By name.
     pub services: BTreeMap<String, Service>,
+    /// Credentials that were accepted, by fingerprint, or of tokens by subject.
+    pub credentials: BTreeMap<String, Credential>,
     /// Calls of services or endpoints that found no place.
     pub folded: u64,
 }
@@ -41,6 +46,27 @@ impl Inventory {
             self.add(sum, &mut endpoints, &mut news);
         }
         news
+    }
+
+    /// Adds the credentials that were accepted since the last time.
+    pub fn merge_credentials(&mut self, used: Vec<(String, Credential)>) {
+        for (key, credential) in used {
+            self.credentials.entry(key).or_default().merge(&credential);
+        }
+        let most = MOST_CREDENTIALS;
+        if self.credentials.len() > most {
+            // An eighth at a time: a flood of them is not sorted again for each.
+            let mut times: Vec<u64> = self
+                .credentials
+                .values()
+                .map(|credential| credential.last_seen_ms)
+                .collect();
+            times.sort_unstable();
+            let last = times.len().saturating_sub(most - most / 8);
+            let oldest = times.get(last).copied().unwrap_or(0);
+            self.credentials
+                .retain(|_, credential| credential.last_seen_ms >= oldest);
+        }
     }
 
     /// Endpoints of all services.
@@ -64,6 +90,7 @@ impl Inventory {
             protocol,
             scheme,
             tls,
+            tls_version,
             process,
             server,
             endpoint,
@@ -86,7 +113,7 @@ impl Inventory {
             MOST_NAMES,
         );
         if let Some(tls) = tls {
-            let version = tls.version.as_deref().unwrap_or_default();
+            let version = tls_version.as_deref().unwrap_or_default();
             let text = format!("{} {version}", tls.library);
             count(&mut service.tls, text.trim_end(), calls, MOST_NAMES);
         }
@@ -107,6 +134,7 @@ impl Inventory {
                     pid: process.pid,
                     unit: process.unit.clone(),
                     container: process.container.clone(),
+                    container_name: process.container_name.clone(),
                     package,
                 };
             }
@@ -195,6 +223,8 @@ impl Inventory {
         }
         self.services
             .retain(|_, service| service.last_seen_ms >= since);
+        self.credentials
+            .retain(|_, credential| credential.last_seen_ms >= since);
     }
 }
 

@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use super::documents::Document;
 use super::endpoint::Endpoint;
+use super::privilege::credential_findings;
 use super::service::Service;
 use super::standing::{findings, orphans, states};
 use super::state::Inventory;
 
 /// Narrowest terminal that is fitted.
 const LEAST_WIDTH: usize = 60;
+/// Credentials listed: what a person looks at.
+const MOST_CREDENTIALS: usize = 50;
 /// Columns besides the route: method, calls, errors, schemes, callers, states.
 const FIXED: usize = 2 + 8 + 8 + 5 + 5 + 13 + 9;
 
@@ -55,6 +58,7 @@ pub fn table(inventory: &Inventory, documents: &[Document], now_ms: u64, width: 
         }
         out.push('\n');
     }
+    credentials(&mut out, inventory, now_ms, width);
     if inventory.services.is_empty() {
         out.push_str("no service was called yet\n");
     }
@@ -66,6 +70,39 @@ pub fn table(inventory: &Inventory, documents: &[Document], now_ms: u64, width: 
         );
     }
     out
+}
+
+/// Credentials with which something is wrong, used last first.
+fn credentials(out: &mut String, inventory: &Inventory, now_ms: u64, width: usize) {
+    let mut wrong: Vec<_> = inventory
+        .credentials
+        .iter()
+        .map(|(key, found)| (found, credential_findings(inventory, key, found, now_ms)))
+        .filter(|(_, findings)| !findings.is_empty())
+        .collect();
+    wrong.sort_by_key(|(found, _)| std::cmp::Reverse(found.last_seen_ms));
+    if wrong.is_empty() {
+        return;
+    }
+    line(out, width, "credentials");
+    for (found, findings) in wrong.iter().take(MOST_CREDENTIALS) {
+        let text = format!(
+            "  {}:{} of {}, {} calls, {} to {} UTC: {}",
+            found.kind,
+            found.id,
+            found.service,
+            found.calls,
+            date(found.first_seen_ms),
+            date(found.last_seen_ms),
+            findings.join(", ")
+        );
+        line(out, width, &text);
+    }
+    if wrong.len() > MOST_CREDENTIALS {
+        let more = wrong.len() - MOST_CREDENTIALS;
+        line(out, width, &format!("  and {more} more, see --json"));
+    }
+    out.push('\n');
 }
 
 fn head(out: &mut String, name: &str, service: &Service, width: usize) {

@@ -6,13 +6,17 @@ use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::credential::{self, Credential};
 use super::endpoint::Endpoint;
 use crate::call::{ApiCall, Role};
 use crate::discover::Process;
-use crate::stream::Tls;
+use crate::stream::{Tls, TlsVersion};
 
 /// Endpoints called between two looks; about 1 KiB each.
 const MOST: usize = 8192;
+
+/// Credentials used between two looks; as many as are kept.
+const MOST_CREDENTIALS: usize = 4096;
 
 /// The calls of one endpoint, by the way they were served, since the last look.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct Sum {
     pub scheme: &'static str,
     /// TLS library.
     pub tls: Option<Arc<Tls>>,
+    /// Version of the TLS protocol, if the library or the handshake told it.
+    pub tls_version: Option<Box<str>>,
     /// The process that served the first of them.
     pub process: Option<Arc<Process>>,
     /// The address it served it at.
@@ -41,6 +47,7 @@ pub struct Sum {
 #[derive(Debug, Default)]
 pub struct Tally {
     sums: HashMap<u64, Sum>,
+    credentials: HashMap<String, Credential>,
     hasher: RandomState,
     scratch: String,
     dropped: u64,
@@ -51,6 +58,7 @@ impl Tally {
     pub fn push(&mut self, call: &ApiCall) {
         let Self {
             sums,
+            credentials,
             hasher,
             scratch,
             dropped,
@@ -60,8 +68,12 @@ impl Tally {
             return;
         };
         let process = call.process.as_ref().map(|process| process.pid);
+        let own = call.tls.as_deref().and_then(|tls| tls.version.as_deref());
+        let hello = call.hello.as_deref().and_then(|hello| hello.version);
+        let tls_version = call.tls.as_ref().and(own.or(hello.map(TlsVersion::as_str)));
         let key = hasher.hash_one((
             service,
+            tls_version,
             &*call.method,
             route,
             call.protocol,
@@ -83,12 +95,27 @@ impl Tally {
                 protocol: call.protocol.as_str(),
                 scheme: call.scheme,
                 tls: call.tls.clone(),
+                tls_version: tls_version.map(Into::into),
                 process: call.process.clone(),
                 server: call.server,
                 endpoint: Endpoint::default(),
             }),
         };
         sum.endpoint.add(call, scratch);
+        if let Some((key, identity)) = credential::of(call) {
+            if let Some(known) = credentials.get_mut(&key) {
+                known.add(call, identity);
+            } else if credentials.len() < MOST_CREDENTIALS {
+                credentials.entry(key).or_default().add(call, identity);
+            } else {
+                *dropped += 1;
+            }
+        }
+    }
+
+    /// The credentials used since the last look.
+    pub fn take_credentials(&mut self) -> Vec<(String, Credential)> {
+        self.credentials.drain().collect()
     }
 
     /// The sums since the last look.

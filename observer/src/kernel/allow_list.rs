@@ -175,6 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn what_blocks_is_no_part_of_what_observes_and_changes_no_packet() {
+        use crate::kernel::Blocker;
+
+        let object = Blocker::object();
+        if object.is_empty() {
+            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+            return;
+        }
+        assert_eq!(
+            forbidden_helpers(object).expect("an ELF object"),
+            Vec::<String>::new()
+        );
+        let names = |object: &[u8]| -> Vec<String> {
+            let names = stack_depths(object).into_iter().map(|it| it.0);
+            names.filter(|name| !name.starts_with("mem")).collect()
+        };
+        assert_eq!(names(object), ["block_in"]);
+        assert!(!names(Kernel::object()).contains(&"block_in".to_owned()));
+    }
+
+    #[test]
     fn the_kernel_half_calls_read_only_helpers() {
         let object = Kernel::object();
         if object.is_empty() {

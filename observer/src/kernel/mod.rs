@@ -1,13 +1,16 @@
 //! Loads and attaches the probes, reads the ring. The only place with `unsafe`.
 //!
 //! In: settings and what `discover` found. Out: [`RawEvent`]s, the ledger, and what became of
-//! each probe. It never writes to an observed process, its sockets or its packets, and pins
-//! nothing: all of it is gone when the agent is, however it ended.
+//! each probe. The probes never write to an observed process, its sockets or its packets; only where
+//! settings ask for it do [`Blocker`] and [`ConnectionCloser`], apart from them, turn clients away.
+//! Nothing is pinned: all of it is gone when the agent is, however it ended.
 
 mod allow_list;
+mod blocker;
 mod btf;
 mod cgroup;
 mod clock;
+mod connection_closer;
 mod control;
 mod error;
 mod filters;
@@ -30,8 +33,10 @@ mod tls_probes;
 mod wait;
 
 pub use allow_list::{ALLOWED_HELPERS, forbidden_helpers};
+pub use blocker::Blocker;
 pub use cgroup::CgroupRoot;
 pub use clock::{clock_offset_ns, monotonic_ns};
+pub use connection_closer::ConnectionCloser;
 pub use control::Controls;
 pub use error::KernelError;
 pub use filters::CaptureFilters;

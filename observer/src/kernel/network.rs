@@ -8,13 +8,38 @@ use observer_common::conn::FilterAddress;
 
 /// An IPv4 or IPv6 network in CIDR notation (RFC 4632), such as `10.0.0.0/8`; a lone address is a
 /// network of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
     address: IpAddr,
     prefix: u8,
 }
 
 impl Network {
+    /// The network that `address` is in, of so many bits.
+    pub fn new(address: IpAddr, prefix: u8) -> Self {
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        Self {
+            address,
+            prefix: prefix.min(most),
+        }
+    }
+
+    /// The address is of this network, or its network has addresses of this one.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let bits = self.prefix.min(other.prefix);
+        match (self.address, other.address) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let differing = a.to_bits() ^ b.to_bits();
+                differing.leading_zeros() >= u32::from(bits)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let differing = a.to_bits() ^ b.to_bits();
+                differing.leading_zeros() >= u32::from(bits)
+            }
+            _ => false,
+        }
+    }
+
     /// Its address, and how many of the bits count.
     pub const fn parts(&self) -> (IpAddr, u8) {
         (self.address, self.prefix)
@@ -97,6 +122,21 @@ mod tests {
         ] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn networks_overlap_where_one_is_in_the_other() {
+        let overlap = |a: &str, b: &str| {
+            let (a, b): (Network, Network) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(a.overlaps(&b), b.overlaps(&a));
+            a.overlaps(&b)
+        };
+        assert!(overlap("10.0.0.0/8", "10.1.2.3"));
+        assert!(overlap("2001:db8::/64", "2001:db8::7"));
+        assert!(overlap("0.0.0.0/0", "192.0.2.1"));
+        assert!(!overlap("10.0.0.0/8", "11.0.0.1"));
+        assert!(!overlap("::/0", "192.0.2.1"));
+        assert!(!overlap("192.0.2.1", "192.0.2.2"));
     }
 
     #[test]
