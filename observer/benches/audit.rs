@@ -4,14 +4,16 @@
 //! `cargo bench -p observer --bench audit [-- RECORDS]`, such as 10000000 for the searches.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use observer::audit::{
     AuditError, AuditSettings, Field, Filter, Indexer, Log, Ocsf, Search, Trust, verify,
 };
-use observer::call::{ApiCall, Auth, AuthOutcome, AuthScheme, Protocol, Role};
-use observer::stream::ConnId;
+
+#[path = "audit/typical_call.rs"]
+mod typical_call;
+
+use typical_call::typical_call;
 
 const RECORDS: u64 = 1_000_000;
 /// Times that each search is made; the median counts.
@@ -99,6 +101,8 @@ fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
             dir,
             filter: &filter,
             index: true,
+            keys: None,
+            from: 0,
         };
         let mut times = Vec::new();
         let mut found = 0;
@@ -134,7 +138,7 @@ fn append(dir: &Path, count: u64) -> Result<Duration, Box<dyn std::error::Error>
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let call = call(n, random);
+        let call = typical_call(n, random);
         let (head, record) = ocsf.call(&call, n);
         log.append(&head, record.as_bytes())?;
         if n % COMMIT == COMMIT - 1 {
@@ -143,56 +147,4 @@ fn append(dir: &Path, count: u64) -> Result<Duration, Box<dyn std::error::Error>
     }
     log.seal(count)?;
     Ok(began.elapsed())
-}
-
-fn call(n: u64, random: u64) -> ApiCall {
-    ApiCall {
-        time_unix_ns: 1_795_342_830_000_000_000 + n * 3000,
-        conn: ConnId(8000 + random % 500),
-        conn_label: None,
-        role: Role::Server,
-        protocol: Protocol::Http11,
-        scheme: "https",
-        method: "GET".to_owned(),
-        host: Some("api.example.com".to_owned()),
-        path: format!("/v1/orders/{}", random % 1_000_000),
-        query: None,
-        route: Some(Arc::from("/v1/orders/{id}")),
-        service: Some(Arc::from("orders")),
-        operation: None,
-        operation_kind: None,
-        operations: None,
-        login: None,
-        grpc_status: None,
-        grpc_message: None,
-        request_messages: None,
-        response_messages: None,
-        websocket: None,
-        status: Some(if random.is_multiple_of(50) { 404 } else { 200 }),
-        duration_ns: Some(random % 20_000_000),
-        request_bytes: 0,
-        response_bytes: random % 5000,
-        client: Some(
-            (
-                [192, 0, 2, (random % 250) as u8],
-                40_000 + (random % 20_000) as u16,
-            )
-                .into(),
-        ),
-        peer: None,
-        server: Some(([10, 0, 0, 21], 8443).into()),
-        process: None,
-        auth: Auth {
-            scheme: AuthScheme::Bearer,
-            outcome: AuthOutcome::Success,
-            challenged: false,
-        },
-        identity: None,
-        identities: Vec::new(),
-        body_error: None,
-        tls: None,
-        hello: None,
-        signs: observer::call::Signs::NONE,
-        flags: Vec::new(),
-    }
 }

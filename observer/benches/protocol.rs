@@ -1,7 +1,8 @@
 //! What one core does: header blocks, and calls of HTTP/2 and HTTP/1 from captured bytes to
 //! [`observer::call::ApiCall`]. Prints the best of several rounds; takes a few seconds.
 //!
-//! `cargo bench -p observer --bench protocol`. With `OBSERVER_CORPORA` naming a folder that has
+//! `cargo bench -p observer --bench protocol`, with names (`callers`, `hpack`, `http1`, `http2`)
+//! only those. With `OBSERVER_CORPORA` naming a folder that has
 //! `hpack/nghttp2.jsonl.gz`, the blocks are those of that encoder, else the responses of RFC 7541
 //! Appendix C.6.
 
@@ -199,8 +200,22 @@ fn callers() {
 }
 
 fn main() {
-    callers();
-    hpack();
-    http2();
-    http1();
+    // Cargo passes `--bench` itself.
+    let only: Vec<String> = std::env::args().skip(1).collect();
+    let only: Vec<&str> = only
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with("--"))
+        .collect();
+    let benches: [(&str, fn()); 4] = [
+        ("callers", callers),
+        ("hpack", hpack),
+        ("http2", http2),
+        ("http1", http1),
+    ];
+    for (name, bench) in benches {
+        if only.is_empty() || only.contains(&name) {
+            bench();
+        }
+    }
 }

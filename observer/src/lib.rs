@@ -12,7 +12,8 @@
 //! - [`stream`]: segments and plaintext in, ordered bytes with explicit gaps out.
 //! - [`protocol`]: ordered bytes in, messages out.
 //! - [`call`]: request and response paired into an [`call::ApiCall`].
-//! - [`pipeline`]: those three in one piece; [`replay`] feeds it from recorded transcripts.
+//! - [`record`]: what was seen, as a transcript.
+//! - [`pipeline`]: those in one piece; [`replay`] feeds it from recorded transcripts.
 //! - [`catalog`]: names the endpoint.
 //! - [`usage`], [`detect`]: count, and tell what a failed authentication means.
 //! - [`rules`]: rules that people write, over the same calls.
@@ -42,6 +43,7 @@ pub mod kernel;
 pub mod pipeline;
 pub mod protocol;
 pub mod recent;
+pub mod record;
 pub mod replay;
 pub mod rules;
 pub mod stream;

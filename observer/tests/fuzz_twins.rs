@@ -151,6 +151,63 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(word, 0..40).prop_map(|words| words.concat())
 }
 
+/// What a target is called, and what it does.
+type Target = (&'static str, fn(&[u8]));
+
+/// The parsers of operations, each with seeds of its own.
+const OPERATIONS: [Target; 6] = [
+    ("soap", drive::operations::soap),
+    ("xml_rpc", drive::operations::xml_rpc),
+    ("json_rpc", drive::operations::json_rpc),
+    ("graphql", drive::operations::graphql),
+    ("odata", drive::operations::odata),
+    ("aws", drive::operations::aws),
+];
+
+const TARGETS: [Target; 11] = [
+    ("http1", drive::whole::http1),
+    ("grpc", drive::whole::grpc),
+    ("websocket", drive::whole::websocket),
+    ("bytes", drive::bytes),
+    ("segments", drive::segments),
+    ("http2", drive::http2),
+    ("hpack", drive::hpack),
+    ("capture", drive::capture),
+    ("body", drive::body),
+    ("transcript", drive::transcript),
+    ("elf", drive::elf),
+];
+
+/// The seeds hold, and so does every prefix of them; among them is what fuzzing has found.
+#[test]
+fn seeds_and_their_prefixes() {
+    for (name, target) in OPERATIONS.iter().chain(&TARGETS) {
+        let folder = format!("{}/fuzz/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut count = 0;
+        for entry in std::fs::read_dir(&folder).expect("seeds") {
+            let seed = std::fs::read(entry.expect("an entry").path()).expect("a seed");
+            count += 1;
+            target(&seed);
+            let step = seed.len() / 200 + 1;
+            for end in (0..seed.len()).step_by(step) {
+                target(&seed[..end]);
+            }
+        }
+        assert!(count > 0, "{folder} is empty");
+    }
+}
+
+/// Texts of a length before each, after so many bytes.
+fn texts(first: usize) -> impl Strategy<Value = Vec<u8>> {
+    let part = (any::<u8>(), prop_oneof![text(), words(), parts()]).prop_map(|(side, mut text)| {
+        text.truncate(255);
+        [vec![side, text.len() as u8], text].concat()
+    });
+    let head = prop::collection::vec(any::<u8>(), first);
+    (head, prop::collection::vec(part, 0..12))
+        .prop_map(|(head, parts)| [head, parts.concat()].concat())
+}
+
 /// Packets in the shape that the capture target reads, most of them of one connection.
 fn packets() -> impl Strategy<Value = Vec<u8>> {
     let packet = (any::<u8>(), 0u32..200, words(), any::<u16>()).prop_map(
@@ -227,6 +284,29 @@ proptest! {
     #[test]
     fn body(first in any::<u8>(), data in prop_oneof![3 => text(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
         drive::body(&[vec![first], data].concat());
+    }
+
+    #[test]
+    fn operations(first in any::<u8>(), data in prop_oneof![3 => text(), 1 => prop::collection::vec(any::<u8>(), 0..600)]) {
+        for (_, target) in OPERATIONS {
+            target(&[vec![first], data.clone()].concat());
+        }
+    }
+
+    #[test]
+    fn http1(first in any::<u8>(), data in (words(), words())) {
+        let (requests, answers) = data;
+        drive::whole::http1(&[vec![first], requests, vec![0, 0], answers].concat());
+    }
+
+    #[test]
+    fn grpc(data in texts(4)) {
+        drive::whole::grpc(&data);
+    }
+
+    #[test]
+    fn websocket(data in texts(1)) {
+        drive::whole::websocket(&data);
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct Call {
     pub service: Option<String>,
     /// Status of the final answer; absent where there was none.
     pub status: Option<u16>,
+    /// Status of gRPC.
+    pub grpc_status: Option<u32>,
     /// Milliseconds from the first byte of the request to the last of the answer.
     pub duration_ms: Option<f64>,
     /// Body bytes of the request.

@@ -10,6 +10,7 @@
 //! - [`curl`], [`wrk`], [`h2load`], [`wire`]: clients.
 //! - [`namespace`], [`container`]: places to put a server in.
 //! - [`tls_row`]: one row of the table of TLS libraries; [`pypi`], [`tls_servers`]: programs for it.
+//! - [`npm`]: packages for Node.
 //! - [`ways`]: every way to move bytes over a socket.
 //! - [`prometheus`], [`bpf`]: what looks at the agent from outside.
 //!
@@ -28,6 +29,7 @@ pub mod h2load;
 pub mod metrics;
 pub mod namespace;
 pub mod nginx;
+pub mod npm;
 pub mod port;
 pub mod prerequisites;
 pub mod prometheus;

@@ -27,7 +27,8 @@ pub fn live(programs: &[&str]) -> Option<Turn> {
 /// Waits for this test's turn if everything needed is there; else prints what is missing.
 ///
 /// A need is `root`, `cgroup2`, `ipv6`, `pypi:NAME` for a program or package of
-/// [`crate::pypi`], or the name of a program.
+/// [`crate::pypi`], `npm:NAME` for a package of [`crate::npm`], `php:soap`, or the name of a
+/// program.
 ///
 /// # Panics
 /// If something is missing and `OBSERVER_TESTS_STRICT` is set, or the lock file cannot be made.
@@ -111,6 +112,21 @@ fn lacks(need: &str) -> Option<String> {
             (!there).then(|| {
                 format!("needs {name} from the Python package index (cargo xtask test installs it)")
             })
+        }
+        name if name.starts_with("npm:") => {
+            let name = name.trim_start_matches("npm:");
+            (!crate::npm::has(name)).then(|| {
+                format!("needs {name} from the npm registry (cargo xtask test installs it)")
+            })
+        }
+        "php:soap" => {
+            let modules = Command::new("php").arg("-m").output();
+            let there = modules.is_ok_and(|output| {
+                String::from_utf8_lossy(&output.stdout)
+                    .lines()
+                    .any(|line| line == "soap")
+            });
+            (!there).then(|| "needs SOAP for PHP (Debian: php-soap)".to_owned())
         }
         name => program(name)
             .is_none()

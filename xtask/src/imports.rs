@@ -28,7 +28,7 @@ const ORDER: [&[&str]; 20] = [
     &["protocol"],
     &["call"],
     &["catalog"],
-    &["usage", "detect"],
+    &["usage", "detect", "record"],
     &["rules"],
     &["pipeline"],
     &["kernel"],

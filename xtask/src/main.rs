@@ -7,6 +7,7 @@ mod check;
 mod corpora;
 mod host;
 mod imports;
+mod npm;
 mod packages;
 mod pypi;
 mod run;

@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 22] = [
+const NEEDED: [Package; 24] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -41,6 +41,10 @@ const NEEDED: [Package; 22] = [
     needed("haproxy", "haproxy"),
     needed("ruby", "ruby"),
     needed("php", "php-cli"),
+    // Not a program: a library that PHP loads.
+    needed("php-soap", "php-soap"),
+    // Node of NodeSource brings it; Debian's has it apart.
+    needed("npm", "npm"),
     needed("prometheus-alertmanager", "prometheus-alertmanager"),
     needed("rsyslogd", "rsyslog"),
 ];
@@ -66,6 +70,13 @@ pub fn missing() -> Vec<&'static str> {
 /// Whether a program is here. Servers lie in folders that not every user's `PATH`
 /// names.
 pub fn has(program: &str) -> bool {
+    if program == "php-soap" {
+        return Command::new("php").arg("-m").output().is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .any(|line| line == "soap")
+        });
+    }
     on_path(program).is_some()
         || ["/usr/sbin", "/sbin"]
             .iter()

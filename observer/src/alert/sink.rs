@@ -2,9 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +14,7 @@ use super::open_alerts::{OpenAlerts, read_open};
 use super::silences::Silences;
 use super::spool::{Spool, Waiting, write_whole};
 use super::{deliver, message};
+use crate::audit::Anchor;
 use crate::detect::Finding;
 
 /// Findings on their way to the thread; rules speak seldom.
@@ -83,6 +84,7 @@ impl AlertCounts {
 pub struct AlertSink {
     queue: SyncSender<Finding>,
     counts: Arc<AlertCounts>,
+    anchor: Arc<OnceLock<Anchor>>,
 }
 
 impl AlertSink {
@@ -91,6 +93,12 @@ impl AlertSink {
         if self.queue.try_send(finding.clone()).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Alerts carry the last checkpoint of this audit log from now on; the first call counts.
+    pub fn set_anchor(&self, anchor: Anchor) {
+        // A second log there is none.
+        let _ = self.anchor.set(anchor);
     }
 
     /// What became of alerts so far.
@@ -138,7 +146,9 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
     let (queue, findings) = sync_channel(QUEUE);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(char::is_ascii_graphic).collect();
+    let anchor = Arc::<OnceLock<Anchor>>::default();
     let work = Work {
+        anchor: Arc::clone(&anchor),
         settings,
         secret,
         host: if host.is_empty() {
@@ -157,7 +167,12 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
     let thread = thread::Builder::new()
         .name("alerts".to_owned())
         .spawn(move || work.run(&findings))?;
-    Ok((AlertSink { queue, counts }, AlertThread { thread }))
+    let sink = AlertSink {
+        queue,
+        counts,
+        anchor,
+    };
+    Ok((sink, AlertThread { thread }))
 }
 
 /// Unix time, nanoseconds.
@@ -169,6 +184,7 @@ fn unix_ns() -> u64 {
 }
 
 struct Work {
+    anchor: Arc<OnceLock<Anchor>>,
     state: PathBuf,
     settings: AlertSettings,
     secret: Option<Vec<u8>>,
@@ -303,6 +319,8 @@ impl Work {
 
     fn send(&self, Waiting { to, alert }: &Waiting) -> io::Result<()> {
         let settings = &self.settings;
+        let checkpoint = self.anchor.get().and_then(Anchor::checkpoint);
+        let checkpoint = checkpoint.as_deref();
         match (to.as_str(), settings) {
             (
                 "alertmanager",
@@ -312,7 +330,7 @@ impl Work {
                 },
             ) => {
                 let path = format!("{}/api/v2/alerts", to.path.trim_end_matches('/'));
-                deliver::post(to, &path, &message::alertmanager(alert), None)
+                deliver::post(to, &path, &message::alertmanager(alert, checkpoint), None)
             }
             (
                 "webhook",
@@ -322,7 +340,7 @@ impl Work {
             ) => deliver::post(
                 to,
                 &to.path,
-                &message::webhook(alert),
+                &message::webhook(alert, checkpoint),
                 self.secret.as_deref(),
             ),
             (
@@ -336,7 +354,7 @@ impl Work {
                 AlertSettings {
                     syslog: Some(to), ..
                 },
-            ) => deliver::syslog(to, &message::syslog(alert, &self.host)),
+            ) => deliver::syslog(to, &message::syslog(alert, &self.host, checkpoint)),
             // Nobody takes it any more: the settings changed.
             _ => Ok(()),
         }

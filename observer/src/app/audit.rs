@@ -1,6 +1,8 @@
 //! The audit log: started beside capture, and the commands that read it.
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{complain, print};
 use crate::audit::{
-    AuditError, AuditSink, AuditThread, Note, Proof, StartError, Trust, Vkey, last_checkpoint,
-    prove, verify,
+    AuditError, AuditSink, AuditThread, Note, Proof, Published, ReaderSecret, StartError, Trust,
+    Vkey, last_checkpoint, prove, publish, verify,
 };
 use crate::cli::{AuditCommandArgs, Exit};
 use crate::config::{Settings, effective};
@@ -28,12 +30,13 @@ pub(super) fn start(settings: &Settings) -> Result<Option<(AuditSink, AuditThrea
     let dir = settings.state_dir.join("audit");
     let hash = Sha256::digest(effective(settings).as_bytes());
     let hex = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    crate::audit::start(dir, &origin(), settings.audit, hex).map(Some)
+    let origin = format!("{}/audit", host_name());
+    crate::audit::start(dir, &origin, settings.audit.clone(), hex).map(Some)
 }
 
-/// Name of a new log: after the host, as far as a signed note can carry it.
-fn origin() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+/// Name of this host, as far as a signed note can carry it.
+pub(super) fn host_name() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host
         .trim()
         .chars()
@@ -45,8 +48,11 @@ fn origin() -> String {
             }
         })
         .collect();
-    let host = if host.is_empty() { "host" } else { &host };
-    format!("{host}/audit")
+    if host.is_empty() {
+        "host".to_owned()
+    } else {
+        host
+    }
 }
 
 /// Runs one command on a log.
@@ -56,12 +62,23 @@ pub(super) fn run(command: &AuditCommandArgs) -> Exit {
             dir,
             vkey,
             anchor,
+            witness,
             json,
-        } => return verify_log(dir, vkey.as_deref(), anchor, *json),
+        } => return verify_log(dir, vkey.as_deref(), anchor, witness, *json),
         AuditCommandArgs::Prove { index, dir } => prove(dir, *index),
         AuditCommandArgs::CheckProof { file, vkey } => return check_proof(file, vkey),
-        AuditCommandArgs::Export(args) => return super::query::export(args),
+        AuditCommandArgs::Export(args) => return super::export::run(args),
         AuditCommandArgs::RotateKey { dir } => return rotate_key(dir),
+        AuditCommandArgs::Publish { dir, out } => publish(dir, out).map(|published| {
+            let Published {
+                size,
+                first,
+                written,
+            } = published;
+            format!("records {first} to before {size}; {written} files are new\n")
+        }),
+        AuditCommandArgs::Keygen { file } => return keygen(file),
+        AuditCommandArgs::Witness(args) => return super::witness::run(args),
         AuditCommandArgs::Checkpoint { dir } => last_checkpoint(dir),
     };
     match done {
@@ -77,6 +94,24 @@ fn rotate_key(dir: &Path) -> Exit {
     }
 }
 
+/// The private key goes to a file that is new, for its owner alone.
+fn keygen(file: &Path) -> Exit {
+    let secret = ReaderSecret::generate();
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut file| file.write_all(secret.to_file().as_bytes()));
+    match written {
+        Ok(()) => print(&format!("{}\n", secret.public())),
+        Err(error) => {
+            complain(&format!("cannot write {}: {error}", file.display()));
+            Exit::Failed
+        }
+    }
+}
+
 fn failed(error: &AuditError) -> Exit {
     complain(&error.to_string());
     Exit::Failed
@@ -87,7 +122,13 @@ fn bad_key(what: &str) -> Exit {
     Exit::Usage
 }
 
-fn verify_log(dir: &Path, vkey: Option<&str>, anchors: &[PathBuf], json: bool) -> Exit {
+fn verify_log(
+    dir: &Path,
+    vkey: Option<&str>,
+    anchors: &[PathBuf],
+    witnesses: &[String],
+    json: bool,
+) -> Exit {
     let mut trust = Trust::default();
     match vkey.map(Vkey::parse).transpose() {
         Ok(vkey) => trust.vkey = vkey,
@@ -98,6 +139,15 @@ fn verify_log(dir: &Path, vkey: Option<&str>, anchors: &[PathBuf], json: bool) -
             Ok(note) => trust.anchors.push(note),
             Err(what) => {
                 complain(&format!("the anchor {} {what}", path.display()));
+                return Exit::Usage;
+            }
+        }
+    }
+    for witness in witnesses {
+        match Vkey::parse_witness(witness) {
+            Ok(vkey) => trust.witnesses.push(vkey),
+            Err(what) => {
+                complain(&format!("the key given with --witness {what}"));
                 return Exit::Usage;
             }
         }
@@ -141,7 +191,7 @@ fn verify_log(dir: &Path, vkey: Option<&str>, anchors: &[PathBuf], json: bool) -
 fn read_anchor(path: &Path) -> Result<Note, String> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
+    fs::File::open(path)
         .and_then(|file| file.take(MOST_ANCHOR).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot be read: {error}"))?;
     Note::parse(&bytes)

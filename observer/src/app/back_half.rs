@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use super::audit_watch::AuditWatch;
 use super::blocking::Blocking;
 use super::inventory::{self, InventorySink};
 use super::limits;
@@ -54,6 +55,7 @@ pub(super) struct BackHalf<W> {
     excesses: Vec<Excess>,
     calls: u64,
     audit: Option<AuditSink>,
+    audit_watch: AuditWatch,
     alerts: Option<AlertSink>,
     inventory: Option<InventorySink>,
     meter: Option<UsageSink>,
@@ -90,6 +92,7 @@ impl<W: Write> BackHalf<W> {
             excesses: Vec::new(),
             calls: 0,
             audit: None,
+            audit_watch: AuditWatch::default(),
             alerts: None,
             inventory: None,
             meter: None,
@@ -163,7 +166,8 @@ impl<W: Write> BackHalf<W> {
             excesses,
             calls,
             audit,
-            alerts,
+            audit_watch: _,
+            alerts: _,
             inventory,
             meter,
             blocking,
@@ -209,20 +213,28 @@ impl<W: Write> BackHalf<W> {
         if let Some(audit) = audit {
             audit.call(call);
         }
+        let mut findings = std::mem::take(findings);
         for finding in findings.drain(..) {
-            recorder.finding(&finding);
-            tracing::warn!(rule = &*finding.rule, "{finding}");
-            match exporter {
-                Exporter::Table(table) => table.finding(&finding)?,
-                Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
-                Exporter::None(_) => {}
-            }
-            if let Some(alerts) = alerts {
-                alerts.finding(&finding);
-            }
-            if let Some(audit) = audit {
-                audit.finding(finding);
-            }
+            self.tell(finding)?;
+        }
+        self.findings = findings;
+        Ok(())
+    }
+
+    /// A finding goes to everybody.
+    fn tell(&mut self, finding: Finding) -> std::io::Result<()> {
+        self.recorder.finding(&finding);
+        tracing::warn!(rule = &*finding.rule, "{finding}");
+        match &mut self.exporter {
+            Exporter::Table(table) => table.finding(&finding)?,
+            Exporter::Jsonl(jsonl) => jsonl.finding(&finding)?,
+            Exporter::None(_) => {}
+        }
+        if let Some(alerts) = &self.alerts {
+            alerts.finding(&finding);
+        }
+        if let Some(audit) = &mut self.audit {
+            audit.finding(finding);
         }
         Ok(())
     }
@@ -231,6 +243,10 @@ impl<W: Write> BackHalf<W> {
     pub(super) fn flush(&mut self) -> std::io::Result<()> {
         if let Some(audit) = &mut self.audit {
             audit.flush();
+            let counts = audit.counts();
+            if let Some(finding) = self.audit_watch.look(counts, Instant::now()) {
+                self.tell(finding)?;
+            }
         }
         match &mut self.exporter {
             Exporter::Table(table) => table.flush(),
@@ -292,6 +308,7 @@ impl<W: Write> BackHalf<W> {
         metrics.set_pipeline("posture", &[("evicted", self.posture.evicted())]);
         if let Some(audit) = &self.audit {
             metrics.set_pipeline("audit", &audit.counts().named());
+            metrics.set_entries("audit", &[("signed", audit.anchor().size())]);
         }
         if let Some(alerts) = &self.alerts {
             metrics.set_pipeline("alerts", &alerts.counts().named());

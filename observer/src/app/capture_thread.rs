@@ -1,5 +1,6 @@
 //! Reads the ring and runs the pipeline, all on one thread.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -14,6 +15,7 @@ use crate::kernel::{
     CaptureFilters, Controls, LedgerReader, Parts, clock_offset_ns, monotonic_ns, run_promptly,
 };
 use crate::pipeline::{Output, Pipeline, PipelineSettings};
+use crate::record::Secrets;
 use crate::stream::{ConnId, Input, Position};
 use crate::telemetry::Metrics;
 
@@ -43,6 +45,8 @@ pub(super) struct CaptureThread {
     pub(super) listings: Receiver<Listing>,
     pub(super) proxies: Arc<TrustedProxies>,
     pub(super) shown_query_values: Arc<[Box<str>]>,
+    /// Where a recording goes, if there is one.
+    pub(super) record: Option<(Secrets, Lines)>,
     /// Set when everything is detached: drain what is left and end.
     pub(super) stop: Arc<AtomicBool>,
     /// Set by this thread when it cannot go on.
@@ -61,6 +65,8 @@ pub(super) struct Captured {
     pub(super) calls: u64,
     /// Lines that nobody read fast enough.
     pub(super) lines_dropped: u64,
+    /// Lines of the recording that could not be written.
+    pub(super) recorded_lost: u64,
     /// The books at the end.
     pub(super) ledger: Vec<crate::kernel::SourceLedger>,
 }
@@ -80,6 +86,7 @@ impl CaptureThread {
             listings,
             shown_query_values,
             proxies,
+            record,
             stop,
             failed,
         } = self;
@@ -101,7 +108,12 @@ impl CaptureThread {
             controls,
             filters,
             left_out: 0,
+            unrecorded: Vec::new(),
         };
+        let mut record = record.map(|(secrets, lines)| {
+            pipeline.record(secrets);
+            lines
+        });
         pipeline.set_fingerprints(fingerprints);
         pipeline.show_query_values(shown_query_values);
         pipeline.trust(proxies);
@@ -154,6 +166,17 @@ impl CaptureThread {
             }
             // The queue takes lines without failing; a reader that is gone shows as `broken`.
             let _ = back.flush();
+            if let Some(record) = &mut record {
+                gate.forget_recorded(&mut pipeline);
+                for line in pipeline
+                    .take_recorded()
+                    .split_inclusive(|byte| *byte == b'\n')
+                {
+                    // As above.
+                    let _ = record.write_all(line);
+                }
+                let _ = record.flush();
+            }
             if now - published >= PUBLISH_NS || last_round {
                 published = now;
                 pipeline.set_clock_offset(clock_offset_ns());
@@ -172,6 +195,7 @@ impl CaptureThread {
             summary,
             calls,
             lines_dropped: lines.dropped(),
+            recorded_lost: record.map_or(0, |lines| lines.dropped()),
             ledger,
         }
     }
@@ -183,6 +207,16 @@ struct Gate {
     filters: CaptureFilters,
     /// Calls that a filter left out late.
     left_out: u64,
+    /// Connections that are not to be recorded.
+    unrecorded: Vec<ConnId>,
+}
+
+impl Gate {
+    fn forget_recorded(&mut self, pipeline: &mut Pipeline) {
+        for conn in self.unrecorded.drain(..) {
+            pipeline.forget_recorded(conn);
+        }
+    }
 }
 
 /// The numbers of TLS objects have their top bit set, socket cookies never.
@@ -202,6 +236,7 @@ fn feed(input: Input<'_>, pipeline: &mut Pipeline, back: &mut BackHalf<LinesOut>
         }
     }
     pipeline.push(input, &mut |output| take(output, back, gate));
+    gate.forget_recorded(pipeline);
 }
 
 fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
@@ -209,6 +244,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
     match output {
         Output::Call(call) if gate.filters.leaves_out(&call) => {
             gate.left_out += 1;
+            gate.unrecorded.push(call.conn);
             let ConnId(id) = call.conn;
             if is_plaintext(id) {
                 controls.stop_plaintext(id);
@@ -238,7 +274,10 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
                 controls.stop(id);
             }
         }
-        Output::Duplicate { conn: ConnId(id) } => controls.duplicate(id),
+        Output::Duplicate { conn } => {
+            controls.duplicate(conn.0);
+            gate.unrecorded.push(conn);
+        }
     }
 }
 

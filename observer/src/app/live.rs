@@ -15,10 +15,12 @@ use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
 use super::rules::{self, RuleWatch};
 use super::usage::UsageThread;
-use super::{audit, blocking, complain, host_key, inventory, open_sockets, output, usage};
+use super::{
+    audit, blocking, complain, host_key, inventory, open_sockets, output, recording, usage,
+};
 use crate::admin::{self, AdminError, Bound, Health};
 use crate::alert::{self, AlertThread};
-use crate::audit::AuditThread;
+use crate::audit::{AuditSink, AuditThread};
 use crate::capture::Libraries;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
@@ -84,6 +86,10 @@ pub(super) fn run(settings: &Settings) -> Exit {
             complain(&error.to_string());
             Exit::Failed
         }
+        Err(StartError::Recording(error)) => {
+            complain(&error.to_string());
+            Exit::Failed
+        }
     }
 }
 
@@ -102,6 +108,8 @@ enum StartError {
     Rules(#[from] RuleError),
     #[error(transparent)]
     Audit(#[from] crate::audit::StartError),
+    #[error(transparent)]
+    Recording(#[from] recording::RecordingError),
 }
 
 /// The agent at work.
@@ -110,6 +118,8 @@ struct Agent {
     metrics: Metrics,
     health: Health,
     output: output::Output,
+    /// Writes a recording, if there is one.
+    recording: Option<output::Output>,
     capture: JoinHandle<Captured>,
     /// Writes the audit log, if there is one.
     audit: Option<AuditThread>,
@@ -157,12 +167,18 @@ impl Agent {
             <(Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let numbers = Libraries::default();
         let (lines, output) = output::start()?;
+        let record = settings.record.as_ref().map(recording::start).transpose()?;
+        let (record, recording) = record.unzip();
         let (sink, audit) = audit::start(settings)?.unzip();
+        let anchor = sink.as_ref().map(AuditSink::anchor);
         let mut back = BackHalf::new(settings, &metrics, lines, Style::of_stdout());
         back.set_audit(sink);
         back.set_rules(rule_set, Some(news));
         let (sink, alerts) = alert::start(settings.state_dir.clone(), settings.alert.clone())
             .map_err(StartError::Alerts)?;
+        if let Some(anchor) = anchor {
+            sink.set_anchor(anchor);
+        }
         back.set_alerts(sink);
         let (inventory_sink, inventory) = inventory::start(&settings.state_dir)?;
         back.set_inventory(inventory_sink);
@@ -190,6 +206,7 @@ impl Agent {
                 &settings.state_dir,
                 settings.identity.key_rotation,
             ),
+            record,
             stop: Arc::clone(&stop),
             failed: Arc::clone(&failed),
         };
@@ -221,6 +238,7 @@ impl Agent {
             metrics,
             health,
             output,
+            recording,
             capture,
             audit,
             alerts,
@@ -240,6 +258,7 @@ impl Agent {
             metrics,
             health,
             output,
+            recording,
             capture,
             audit,
             alerts,
@@ -274,6 +293,9 @@ impl Agent {
         stop.store(true, Ordering::Release);
         let captured = capture.join();
         output.finish();
+        if let Some(recording) = recording {
+            recording.finish();
+        }
         if let Some(audit) = audit {
             audit.finish();
         }
@@ -316,6 +338,12 @@ fn report_losses(captured: &Captured) {
     if lost > 0 {
         complain(&format!(
             "{lost} segments or library calls were lost (see observer_capture_lost_total); a larger `ring_bytes` helps"
+        ));
+    }
+    if captured.recorded_lost > 0 {
+        complain(&format!(
+            "{} lines of the recording could not be written: it lacks them",
+            captured.recorded_lost
         ));
     }
     if captured.lines_dropped > 0 {

@@ -6,10 +6,12 @@
 
 mod alerts;
 mod audit;
+mod audit_watch;
 mod back_half;
 mod blocking;
 mod capture_thread;
 mod doctor;
+mod export;
 mod host_key;
 mod inventory;
 mod library_thread;
@@ -18,6 +20,7 @@ mod live;
 mod open_sockets;
 mod output;
 mod query;
+mod recording;
 mod recordings;
 mod review;
 mod routes;
@@ -25,6 +28,7 @@ mod rules;
 mod running_agent;
 mod silences;
 mod usage;
+mod witness;
 
 use std::io::{self, Write as _};
 

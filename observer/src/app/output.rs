@@ -34,14 +34,22 @@ pub(super) struct Output {
     thread: JoinHandle<()>,
 }
 
-/// Starts the thread.
+/// Starts the thread that writes to the standard output.
 pub(super) fn start() -> io::Result<(Lines, Output)> {
+    start_to("output", io::stdout())
+}
+
+/// Starts a thread that writes to `out`.
+pub(super) fn start_to(
+    name: &str,
+    out: impl Write + Send + 'static,
+) -> io::Result<(Lines, Output)> {
     let shared = Arc::new(Shared::default());
     let (queue, lines) = channel();
     let for_thread = Arc::clone(&shared);
     let thread = thread::Builder::new()
-        .name("output".to_owned())
-        .spawn(move || write_all(&lines, &for_thread))?;
+        .name(name.to_owned())
+        .spawn(move || write_all(&lines, out, &for_thread))?;
     let lines = Lines {
         gathered: Vec::new(),
         count: 0,
@@ -51,9 +59,8 @@ pub(super) fn start() -> io::Result<(Lines, Output)> {
     Ok((lines, Output { thread }))
 }
 
-fn write_all(lines: &Receiver<Vec<u8>>, shared: &Shared) {
+fn write_all(lines: &Receiver<Vec<u8>>, mut out: impl Write, shared: &Shared) {
     for batch in lines {
-        let mut out = io::stdout().lock();
         let result = out.write_all(&batch).and_then(|()| out.flush());
         shared.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
         if result.is_err() {

@@ -1,14 +1,15 @@
-//! `observer query` and `observer audit export`: records of the log on the standard output.
+//! `observer query`: records of the log on the standard output.
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{complain, print};
-use crate::audit::{AuditError, Field, Filter, Record, Search, Stats};
-use crate::cli::{Exit, ExportArgs, QueryArgs, RecordFormat};
+use crate::audit::{AuditError, Field, Filter, Keyring, ReaderSecret, Record, Search, Stats};
+use crate::cli::{Exit, QueryArgs, RecordFormat};
 use crate::export::{
-    Grid, RECORD_COLUMNS, csv_head, csv_row, ecs, harden_json, record_row, terminal_text,
+    Grid, ParquetError, RECORD_COLUMNS, csv_head, csv_row, ecs, harden_json, record_row,
+    terminal_text,
 };
 
 /// Rows of a table: more scroll away unread.
@@ -16,11 +17,13 @@ const TABLE_ROWS: u64 = 1000;
 
 /// Why a search ended early.
 #[derive(Debug, thiserror::Error)]
-enum QueryError {
+pub(super) enum QueryError {
     #[error(transparent)]
     Log(#[from] AuditError),
     #[error("cannot write to the standard output: {0}")]
     Output(#[from] io::Error),
+    #[error("cannot write Parquet: {0}")]
+    Parquet(#[from] ParquetError),
 }
 
 /// Unix time, milliseconds.
@@ -45,6 +48,7 @@ pub(super) fn query(args: &QueryArgs) -> Exit {
         count,
         by,
         scan,
+        key,
     } = args;
     let filter = match Filter::parse(&filter.join(" "), now_ms()) {
         Ok(filter) => filter,
@@ -53,10 +57,16 @@ pub(super) fn query(args: &QueryArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let keys = match keyring(log, key.as_deref()) {
+        Ok(keys) => keys,
+        Err(error) => return failed(&error),
+    };
     let search = Search {
         dir: log,
         filter: &filter,
         index: !scan,
+        keys: keys.as_ref(),
+        from: 0,
     };
     if *count || by.is_some() {
         let by = match by.as_deref().map(|name| Field::named(name).ok_or(name)) {
@@ -79,38 +89,19 @@ pub(super) fn query(args: &QueryArgs) -> Exit {
     show(&search, *format, newest)
 }
 
-pub(super) fn export(args: &ExportArgs) -> Exit {
-    let ExportArgs {
-        dir,
-        since,
-        filter,
-        format,
-    } = args;
-    let mut text = String::new();
-    if let Some(since) = since {
-        text = format!("since \"{since}\" ");
-    }
-    let given = filter.as_deref().unwrap_or_default();
-    if !given.trim().is_empty() {
-        text = format!("{text}({given})");
-    }
-    let filter = match Filter::parse(&text, now_ms()) {
-        Ok(filter) => filter,
-        Err(error) => {
-            complain(&printable(&error.to_string()));
-            return Exit::Usage;
-        }
-    };
-    let search = Search {
-        dir,
-        filter: &filter,
-        index: true,
-    };
-    show(&search, *format, None)
+/// The keys that a reader of sealed records has.
+pub(super) fn keyring(dir: &Path, key: Option<&Path>) -> Result<Option<Keyring>, AuditError> {
+    key.map(|path| Keyring::open(dir, &ReaderSecret::read(path)?))
+        .transpose()
+}
+
+pub(super) fn failed(error: &AuditError) -> Exit {
+    complain(&error.to_string());
+    Exit::Failed
 }
 
 /// Lines without control characters, line by line.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(terminal_text).collect();
     lines.join("\n")
 }
@@ -177,19 +168,12 @@ fn write(
     if format == RecordFormat::Csv {
         out.write_all(csv_head().as_bytes())?;
     }
-    let stats = search.run(newest, &mut |_, bytes| {
-        match format {
-            RecordFormat::Table => grid.push(record_row(&Record::parse(bytes))),
-            RecordFormat::Ocsf | RecordFormat::Jsonl => {
-                writeln!(out, "{}", harden_json(&String::from_utf8_lossy(bytes)))?;
-            }
-            RecordFormat::Ecs => {
-                let json = ecs(&Record::parse(bytes)).to_string();
-                writeln!(out, "{}", harden_json(&json))?;
-            }
-            RecordFormat::Csv => out.write_all(csv_row(&Record::parse(bytes)).as_bytes())?,
+    let stats = search.run(newest, &mut |_, bytes| match format {
+        RecordFormat::Table => {
+            grid.push(record_row(&Record::parse(bytes)));
+            Ok(())
         }
-        Ok::<(), QueryError>(())
+        line => Ok::<(), QueryError>(push_line(line, bytes, out)?),
     })?;
     if format == RecordFormat::Table {
         out.write_all(grid.render(width()).as_bytes())?;
@@ -197,8 +181,34 @@ fn write(
     Ok(stats)
 }
 
+/// Writes a record in a form that has a line for each.
+pub(super) fn push_line(
+    format: RecordFormat,
+    record: &[u8],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    match format {
+        RecordFormat::Ocsf | RecordFormat::Jsonl => {
+            writeln!(out, "{}", harden_json(&String::from_utf8_lossy(record)))
+        }
+        RecordFormat::Ecs => {
+            let json = ecs(&Record::parse(record)).to_string();
+            writeln!(out, "{}", harden_json(&json))
+        }
+        RecordFormat::Csv => out.write_all(csv_row(&Record::parse(record)).as_bytes()),
+        // Its columns are known at the end only.
+        RecordFormat::Table => Ok(()),
+    }
+}
+
 /// An answer that misses something is no good answer.
-fn ended(dir: &Path, stats: Stats, exit: Exit) -> Exit {
+pub(super) fn ended(dir: &Path, stats: Stats, exit: Exit) -> Exit {
+    if stats.sealed > 0 {
+        complain(&format!(
+            "{} of the records are sealed, and only time, class and status are known of them: give the key of a reader with --key",
+            stats.sealed
+        ));
+    }
     let Some(index) = stats.damaged else {
         return exit;
     };

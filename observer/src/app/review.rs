@@ -1,6 +1,6 @@
 //! `observer report` and `observer review sign`.
 
-use super::query::{now_ms, width};
+use super::query::{keyring, now_ms, width};
 use super::{complain, print};
 use crate::audit::{Request, Review, Trust, Vkey, ask};
 use crate::cli::{Exit, ReportArgs, ReviewCommandArgs};
@@ -12,6 +12,7 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
         since,
         html,
         vkey,
+        key,
     } = args;
     let mut trust = Trust::default();
     match vkey.as_deref().map(Vkey::parse).transpose() {
@@ -24,7 +25,15 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
     // To the next second, so that what was written just now counts.
     let to = now_ms().div_ceil(1000) * 1000;
     let back = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    let review = match Review::of(log, &trust, to.saturating_sub(back), to) {
+    let keys = match keyring(log, key.as_deref()) {
+        Ok(keys) => keys,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Failed;
+        }
+    };
+    let span = (to.saturating_sub(back), to);
+    let review = match Review::of(log, &trust, keys.as_ref(), span) {
         Ok(review) => review,
         Err(error) => {
             complain(&error.to_string());

@@ -10,7 +10,8 @@ use ed25519_dalek::SigningKey;
 
 use super::durable::{read_small, replace, sync_folder};
 use super::error::AuditError;
-use super::note::{Checkpoint, Vkey, valid_name};
+use super::note::Checkpoint;
+use super::vkey::{Vkey, valid_name};
 
 /// A key file has about 200 bytes.
 const MOST: u64 = 4096;

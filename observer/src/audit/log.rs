@@ -1,11 +1,18 @@
 //! The log: appends records, signs checkpoints, survives crashes and full disks.
 
+mod epoch;
+#[cfg(test)]
+mod full_disk;
+mod retention;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::anchor::{Anchor, Signed};
 use super::durable::{make_folder, replace};
 use super::edge::Edge;
 use super::error::AuditError;
@@ -14,12 +21,10 @@ use super::keys::Keys;
 use super::merkle::{Hash, leaf_hash};
 use super::opening::{self, Opened};
 use super::own_event::OwnEvent;
-use super::proof::epoch_path;
 use super::record_head::RecordHead;
-use super::search;
 use super::segment;
 use super::settings::AuditSettings;
-use super::tiles::{self, TileWriter};
+use super::tiles::TileWriter;
 
 /// Longest record: C2SP entry bundles give its length 16 bits.
 pub(super) const MAX_RECORD: usize = 65_535;
@@ -30,6 +35,8 @@ const FULL_FRAME: usize = 1 << 20;
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Longest time between two checkpoints while records come.
 const CHECKPOINT_MS: u64 = 1000;
+/// How far the clock may go back unnoticed, milliseconds: what keeps time in step moves it by less.
+pub(super) const CLOCK_SLACK_MS: u64 = 2000;
 /// How often age and size of the segments are looked at.
 const RETENTION_MS: u64 = 60_000;
 
@@ -54,8 +61,11 @@ pub struct Log {
     /// Size of the last checkpoint in the log.
     checkpointed: u64,
     checkpoint_ms: u64,
+    /// The latest time that the log has seen.
+    latest_ms: u64,
     /// The last checkpoint, until it is on the disk beside the log too.
-    unpublished: Option<String>,
+    unpublished: Option<Signed>,
+    anchor: Anchor,
     unsynced: bool,
     lost: u64,
     retention_ms: u64,
@@ -119,7 +129,9 @@ impl Log {
             tiles,
             checkpointed: tail.checkpointed,
             checkpoint_ms: now_ms,
+            latest_ms: tail.latest_ms,
             unpublished: None,
+            anchor: Anchor::default(),
             unsynced: true,
             lost: 0,
             retention_ms: now_ms,
@@ -144,6 +156,16 @@ impl Log {
         self.keys.vkey().to_string()
     }
 
+    /// Name of the log.
+    pub fn origin(&self) -> &str {
+        self.keys.vkey().name()
+    }
+
+    /// Where the last checkpoint is put, once it is on the disk.
+    pub fn anchor(&self) -> Anchor {
+        self.anchor.clone()
+    }
+
     /// Index that the next record gets.
     pub fn next_index(&self) -> u64 {
         self.edge.size() + self.pending.leaves.len() as u64
@@ -152,6 +174,11 @@ impl Log {
     /// Records that were given to [`Log::append`] and could not be written, since the last call.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
+    }
+
+    /// Counts records that never came to be appended.
+    pub(super) fn lose(&mut self, records: u64) {
+        self.lost += records;
     }
 
     /// Tiles that could not be written since the start.
@@ -190,6 +217,22 @@ impl Log {
     /// # Errors
     /// Those of [`Log::append`].
     pub fn append_own(&mut self, event: &OwnEvent, now_ms: u64) -> Result<(), AuditError> {
+        self.clock(now_ms)?;
+        let (head, record) = event.record(self.next_index(), now_ms);
+        self.append(&head, record.as_bytes())
+    }
+
+    /// Says in the log that the clock was set back, and measures time anew from here.
+    fn clock(&mut self, now_ms: u64) -> Result<(), AuditError> {
+        let back_ms = self.latest_ms.saturating_sub(now_ms);
+        if back_ms <= CLOCK_SLACK_MS {
+            self.latest_ms = self.latest_ms.max(now_ms);
+            return Ok(());
+        }
+        self.latest_ms = now_ms;
+        self.checkpoint_ms = 0;
+        self.retention_ms = now_ms;
+        let event = OwnEvent::ClockBack { back_ms };
         let (head, record) = event.record(self.next_index(), now_ms);
         self.append(&head, record.as_bytes())
     }
@@ -200,6 +243,7 @@ impl Log {
     /// # Errors
     /// If the disk refuses: what was not written is lost and counted, what is there stays good.
     pub fn commit(&mut self, now_ms: u64) -> Result<(), AuditError> {
+        self.clock(now_ms)?;
         self.flush()?;
         if now_ms.saturating_sub(self.checkpoint_ms) >= CHECKPOINT_MS {
             self.checkpoint()?;
@@ -210,8 +254,7 @@ impl Log {
             self.seal(now_ms)?;
             self.next_segment()?;
         }
-        let epoch = millis(self.settings.key_epoch);
-        if now_ms.saturating_sub(self.keys.created_ms()) >= epoch {
+        if self.key_is_old(now_ms) {
             self.rotate_key(now_ms)?;
         }
         if now_ms.saturating_sub(self.retention_ms) >= RETENTION_MS {
@@ -230,80 +273,6 @@ impl Log {
         self.checkpoint()?;
         self.checkpoint_ms = now_ms;
         self.sync()
-    }
-
-    /// Ends the epoch of the key: names the next key in the log, signs that with the old key, and
-    /// destroys it.
-    ///
-    /// # Errors
-    /// If a file cannot be written; the old key then stays in force.
-    pub fn rotate_key(&mut self, now_ms: u64) -> Result<(), AuditError> {
-        self.seal(now_ms)?;
-        let (epoch, vkey) = self.keys.prepare(now_ms)?;
-        let event = OwnEvent::KeyEpoch { epoch, vkey };
-        let (head, record) = event.record(self.next_index(), now_ms);
-        let appended = self
-            .append(&head, record.as_bytes())
-            .and_then(|()| self.flush());
-        if let Err(error) = appended {
-            self.keys.abandon();
-            return Err(error);
-        }
-        self.finish_epoch(record.as_bytes())
-    }
-
-    /// From the record that names the next key, which is the last of the log, to that key.
-    fn finish_epoch(&mut self, record: &[u8]) -> Result<(), AuditError> {
-        self.checkpoint()?;
-        self.sync()?;
-        let size = self.edge.size();
-        let note = self.keys.sign(size, self.edge.root());
-        let path = epoch_path(&self.dir, self.keys.epoch().saturating_add(1));
-        let dir = self.dir.clone();
-        let proof = super::proof::make(&dir, &self.edge, size.saturating_sub(1), record, &note)?;
-        make_folder(path.parent().unwrap_or(&self.dir))?;
-        replace(&path, proof.as_bytes(), 0o644)?;
-        self.keys.promote()
-    }
-
-    /// Removes the oldest segments that are too old or too many, and says so in the log first.
-    fn retain(&mut self, now_ms: u64) -> Result<(), AuditError> {
-        let segments = segment::list(&self.dir)?;
-        let sizes: Vec<(u64, u64)> = segments
-            .iter()
-            .map(|(_, path)| {
-                let meta = fs::metadata(path).ok();
-                let modified = meta
-                    .as_ref()
-                    .and_then(|meta| meta.modified().ok())
-                    .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-                    .map_or(now_ms, millis);
-                (meta.map_or(0, |meta| meta.len()), modified)
-            })
-            .collect();
-        let mut total: u64 = sizes.iter().map(|(bytes, _)| bytes).sum();
-        let oldest = now_ms.saturating_sub(millis(self.settings.max_age));
-        let mut remove = 0;
-        // The last one is being written.
-        for (bytes, modified) in sizes.iter().take(sizes.len().saturating_sub(1)) {
-            if total <= self.settings.max_bytes && *modified >= oldest {
-                break;
-            }
-            total = total.saturating_sub(*bytes);
-            remove += 1;
-        }
-        let (Some((first, _)), true) = (segments.get(remove), remove > 0) else {
-            return Ok(());
-        };
-        self.append_own(&OwnEvent::Retention { first: *first }, now_ms)?;
-        self.seal(now_ms)?;
-        self.tiles.write()?;
-        for (first, path) in segments.iter().take(remove) {
-            fs::remove_file(path).map_err(AuditError::io("remove", path))?;
-            search::remove_index(&self.dir, *first);
-        }
-        tiles::prune(&self.dir, *first);
-        Ok(())
     }
 
     /// Puts the pending records in a frame.
@@ -369,7 +338,10 @@ impl Log {
         push_frame(&mut self.frame, &header, note.as_bytes());
         self.write_frame()?;
         self.checkpointed = size;
-        self.unpublished = Some(note);
+        self.unpublished = Some(Signed {
+            note: note.into(),
+            edge: Arc::new(self.edge.clone()),
+        });
         Ok(())
     }
 
@@ -398,8 +370,12 @@ impl Log {
                 .map_err(AuditError::io("sync", &self.path))?;
             self.unsynced = false;
         }
-        if let Some(note) = &self.unpublished {
-            replace(&checkpoint_path(&self.dir), note.as_bytes(), 0o644)?;
+        if let Some(signed) = &self.unpublished {
+            let path = checkpoint_path(&self.dir);
+            replace(&path, signed.note.as_bytes(), 0o644)?;
+            // With the tiles there, whoever reads it can prove what is under it.
+            self.tiles.write()?;
+            self.anchor.put(signed.clone());
             self.unpublished = None;
         }
         self.tiles.write()
@@ -447,42 +423,5 @@ fn lock(dir: &Path) -> Result<File, AuditError> {
             path: dir.to_owned(),
         }),
         Err(fs::TryLockError::Error(error)) => Err(AuditError::io("lock", &path)(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Log, OpenOptions, OwnEvent, open_for_append};
-    use crate::audit::{AuditSettings, Trust, verify};
-
-    #[test]
-    fn a_full_disk_loses_records_by_count_and_leaves_the_log_good() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path();
-        let (mut log, _) = Log::open(dir, "host/audit", AuditSettings::default(), 0).unwrap();
-        for _ in 0..10 {
-            log.append_own(&OwnEvent::Heartbeat, 1).unwrap();
-        }
-        log.seal(1).unwrap();
-        log.file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        for _ in 0..7 {
-            log.append_own(&OwnEvent::Heartbeat, 2).unwrap();
-        }
-        assert!(log.commit(2).is_err());
-        assert_eq!((log.take_lost(), log.next_index()), (7, 10));
-        // Space again, after half a frame was left behind.
-        let mut bytes = std::fs::read(&log.path).unwrap();
-        bytes.extend_from_slice(b"OAF1 half");
-        std::fs::write(&log.path, bytes).unwrap();
-        log.file = open_for_append(&log.path).unwrap();
-        let loss = OwnEvent::Loss {
-            records: 7,
-            reason: "disk",
-        };
-        log.append_own(&loss, 4).unwrap();
-        log.seal(4).unwrap();
-        let report = verify(dir, &Trust::default(), &mut |_, _| {}).unwrap();
-        assert!(report.good(), "{report}");
-        assert_eq!((report.verified, report.lost), (11, 7));
     }
 }

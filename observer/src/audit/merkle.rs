@@ -70,14 +70,14 @@ impl Frontier {
 }
 
 /// Largest power of two below `n`; `n` is at least 2.
-fn split(n: u64) -> u64 {
+pub(super) fn split(n: u64) -> u64 {
     1 << (63 - (n - 1).leading_zeros())
 }
 
 /// Root of the leaves from `lo` to before `hi`, where `lo` is a multiple of the size of the
 /// smallest perfect tree that holds them. `hash` gives the root of a perfect subtree by level and
 /// index.
-fn range_root<E>(
+pub(super) fn range_root<E>(
     lo: u64,
     hi: u64,
     hash: &mut impl FnMut(u32, u64) -> Result<Hash, E>,
@@ -157,6 +157,42 @@ mod tests {
             });
         }
         (frontier, all)
+    }
+
+    #[test]
+    fn known_records_have_the_known_hashes() {
+        fn hex(hash: Hash) -> String {
+            hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        }
+        let (frontier, all) = tree(3);
+        for (level, index, known) in [
+            (
+                0,
+                0,
+                "a402b0e36f5aae85457360fcf00a2545b87dd47f310553e7b0d32d6d0ac4400d",
+            ),
+            (
+                0,
+                1,
+                "b119a77a4864308c481efb947ff723d6bd4ea1e7fab902eb8ca98bd759e46aee",
+            ),
+            (
+                0,
+                2,
+                "d3e0a62a8f7a9256c8beb715afded83e4326d2c47379d259b1709a840ad2f11d",
+            ),
+            (
+                1,
+                0,
+                "fc52d71a368a798fd96ec7e5b7ee5f8f9fdd10c7ff9ab146c4eac1e6a0a1b10a",
+            ),
+        ] {
+            assert_eq!(hex(all[&(level, index)]), known, "{level} {index}");
+        }
+        assert_eq!(
+            hex(frontier.root()),
+            "3db67665eea8c26de341668c1d3199f61de4b780a828569a898ce48c28d931f3"
+        );
     }
 
     #[test]

@@ -2,97 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use sha2::{Digest as _, Sha256};
+use ed25519_dalek::{Signature, Signer as _, SigningKey};
 
 use super::merkle::Hash;
+use super::vkey::{Purpose, Vkey};
 
-/// Signature type of Ed25519 in a signed note.
-const ED25519: u8 = 1;
 /// A checkpoint is a few hundred bytes; with sixteen witnesses of the largest kind, 64 KiB.
 const MAX_NOTE: usize = 64 << 10;
 /// Signatures read of one note; more are ignored, as C2SP allows from sixteen on.
 const MAX_SIGNATURES: usize = 64;
-
-/// A public key with the name it signs under, written as `name+id+key`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vkey {
-    name: String,
-    key: VerifyingKey,
-}
-
-impl Vkey {
-    /// The public half of `key` under `name`.
-    pub fn new(name: &str, key: &SigningKey) -> Self {
-        Self {
-            name: name.to_owned(),
-            key: key.verifying_key(),
-        }
-    }
-
-    /// Reads `name+id+key`.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err("is no verifier key: it has the form NAME+ID+KEY".to_owned());
-        };
-        let bytes = BASE64
-            .decode(key)
-            .map_err(|_| "has a key that is not base64".to_owned())?;
-        let Some((&ED25519, key)) = bytes.split_first() else {
-            return Err("has a key that is not Ed25519".to_owned());
-        };
-        let key: [u8; 32] = key
-            .try_into()
-            .map_err(|_| "has a key of the wrong length".to_owned())?;
-        let key = VerifyingKey::from_bytes(&key)
-            .map_err(|_| "has a key that is no point of the curve".to_owned())?;
-        let vkey = Self {
-            name: name.to_owned(),
-            key,
-        };
-        if !valid_name(name) || format!("{:08x}", vkey.id()) != id {
-            return Err("has an id that does not fit its name and key".to_owned());
-        }
-        Ok(vkey)
-    }
-
-    /// The name, which is the origin of the log.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn id(&self) -> u32 {
-        let mut hasher = Sha256::new();
-        hasher.update(self.name.as_bytes());
-        hasher.update([b'\n', ED25519]);
-        hasher.update(self.key.as_bytes());
-        let hash: Hash = hasher.finalize().into();
-        hash.first_chunk().map_or(0, |id| u32::from_be_bytes(*id))
-    }
-}
-
-impl std::fmt::Display for Vkey {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut key = vec![ED25519];
-        key.extend_from_slice(self.key.as_bytes());
-        write!(
-            out,
-            "{}+{:08x}+{}",
-            self.name,
-            self.id(),
-            BASE64.encode(key)
-        )
-    }
-}
-
-/// A name that a signed note can carry: no white space, no plus, not empty.
-pub(super) fn valid_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
-}
 
 /// What a checkpoint says: the tree of `origin` had this root at this size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,10 +37,21 @@ impl Checkpoint {
     pub fn sign(&self, key: &SigningKey) -> String {
         let vkey = Vkey::new(&self.origin, key);
         let body = self.body();
-        let mut blob = vkey.id().to_be_bytes().to_vec();
-        blob.extend_from_slice(&key.sign(body.as_bytes()).to_bytes());
-        format!("{body}\n\u{2014} {} {}\n", vkey.name, BASE64.encode(blob))
+        let line = signature_line(&vkey, &key.sign(body.as_bytes()).to_bytes());
+        format!("{body}\n{line}")
     }
+}
+
+/// One line below a note.
+fn signature_line(vkey: &Vkey, signature: &[u8]) -> String {
+    let mut blob = vkey.id().to_be_bytes().to_vec();
+    blob.extend_from_slice(signature);
+    format!("\u{2014} {} {}\n", vkey.name(), BASE64.encode(blob))
+}
+
+/// What a witness signs (tlog-cosignature, Ed25519): when, and the whole body.
+fn cosigned_message(time_s: u64, body: &str) -> String {
+    format!("cosignature/v1\ntime {time_s}\n{body}")
 }
 
 /// A checkpoint as it was read, its signatures not verified yet.
@@ -131,7 +60,15 @@ pub struct Note {
     /// What it says.
     pub checkpoint: Checkpoint,
     text: String,
+    /// The lines below the text.
+    lines: String,
     signatures: Vec<(String, u32, Vec<u8>)>,
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}\n{}", self.text, self.lines)
+    }
 }
 
 impl Note {
@@ -157,6 +94,7 @@ impl Note {
             .strip_prefix('\n')
             .and_then(|lines| lines.strip_suffix('\n'))
             .ok_or_else(|| "has a signature that is cut".to_owned())?;
+        let below = format!("{lines}\n");
         let mut signatures = Vec::new();
         for line in lines.split('\n').take(MAX_SIGNATURES) {
             let (name, blob) = line
@@ -191,8 +129,44 @@ impl Note {
                 root,
             },
             text: text.to_owned(),
+            lines: below,
             signatures,
         })
+    }
+
+    /// The signature line of `key` under another name than the log's first, for those who know the
+    /// log by that key.
+    pub(super) fn signature(&self, key: &SigningKey) -> String {
+        let vkey = Vkey::new(&self.checkpoint.origin, key);
+        signature_line(&vkey, &key.sign(self.text.as_bytes()).to_bytes())
+    }
+
+    /// The line with which the witness `name` signs that it saw this at Unix time `time_s`.
+    pub(super) fn cosignature(&self, name: &str, key: &SigningKey, time_s: u64) -> String {
+        let vkey = Vkey::of_witness(name, key);
+        let message = cosigned_message(time_s, &self.text);
+        let mut signature = time_s.to_be_bytes().to_vec();
+        signature.extend_from_slice(&key.sign(message.as_bytes()).to_bytes());
+        signature_line(&vkey, &signature)
+    }
+
+    /// When the witness `vkey` saw this, Unix time in seconds; `None` if it did not sign, or if one
+    /// of its signatures is wrong.
+    pub fn cosigned(&self, vkey: &Vkey) -> Option<u64> {
+        let id = vkey.id();
+        let mut seen = None;
+        for (name, its_id, blob) in &self.signatures {
+            if name != vkey.name() || *its_id != id || vkey.purpose() != Purpose::Witness {
+                continue;
+            }
+            let (time, signature) = blob.split_first_chunk()?;
+            let time_s = u64::from_be_bytes(*time);
+            let message = cosigned_message(time_s, &self.text);
+            let signature = Signature::from_slice(signature).ok()?;
+            vkey.verify(message.as_bytes(), &signature).then_some(())?;
+            seen = seen.max(Some(time_s));
+        }
+        seen
     }
 
     /// Whether `vkey` signed it. Signatures by others are ignored; one by `vkey` that is wrong
@@ -201,25 +175,23 @@ impl Note {
         let id = vkey.id();
         let mut signed = false;
         for (name, its_id, signature) in &self.signatures {
-            if *name == vkey.name && *its_id == id {
-                let good = Signature::from_slice(signature).is_ok_and(|signature| {
-                    vkey.key
-                        .verify_strict(self.text.as_bytes(), &signature)
-                        .is_ok()
-                });
+            if name == vkey.name() && *its_id == id {
+                let good = Signature::from_slice(signature)
+                    .is_ok_and(|signature| vkey.verify(self.text.as_bytes(), &signature));
                 if !good {
                     return false;
                 }
                 signed = true;
             }
         }
-        signed && self.checkpoint.origin == vkey.name
+        signed && self.checkpoint.origin == vkey.name() && vkey.purpose() == Purpose::Log
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Checkpoint, Note, Vkey};
+    use super::{Checkpoint, Note};
+    use crate::audit::Vkey;
     use crate::audit::merkle::{Frontier, leaf_hash};
     use ed25519_dalek::SigningKey;
 
@@ -254,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_witness_below_does_not_change_who_signed() {
+    fn a_witness_below_is_known_by_its_key_and_does_not_change_who_signed() {
         let cosigned = format!(
             "{NOTE}\u{2014} witness.example/w1 IDJKvgAAAABpVbkA0SIvfNUT0VpD2ZlfHqYrraDVUNvzxQ+w+0QHQN12LTu5mBJHkHGgC0nZNVG0Braa8xO+TZuUDQ2rlTdj2v9ACg==\n"
         );
@@ -262,6 +234,23 @@ mod tests {
         let note = Note::parse(cosigned.as_bytes()).unwrap();
         assert!(note.verify(&vkey));
         assert_eq!(note.checkpoint.size, 3);
+        // The same key at the same time gives the same line.
+        let key = SigningKey::from_bytes(&std::array::from_fn(|at| 0x20 + at as u8));
+        let line = Note::parse(NOTE.as_bytes()).unwrap().cosignature(
+            "witness.example/w1",
+            &key,
+            1_767_225_600,
+        );
+        assert_eq!(format!("{NOTE}{line}"), cosigned);
+        let witness = Vkey::of_witness("witness.example/w1", &key);
+        assert_eq!(note.cosigned(&witness), Some(1_767_225_600));
+        assert!(!note.verify(&witness) && note.cosigned(&vkey).is_none());
+        for at in NOTE.len()..cosigned.len() {
+            let mut bytes = cosigned.as_bytes().to_vec();
+            bytes[at] ^= 1;
+            let seen = Note::parse(&bytes).map(|note| note.cosigned(&witness));
+            assert!(!matches!(seen, Ok(Some(_))), "byte {at}");
+        }
     }
 
     #[test]

@@ -7,9 +7,12 @@
 mod caller;
 mod login;
 
+pub(super) use login::is_login;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::json_text::push_inner;
 use super::log::MAX_RECORD;
 use super::record_head::{API_ACTIVITY, DETECTION_FINDING, RecordHead};
 use crate::call::{ApiCall, AuthOutcome, Protocol, Role};
@@ -379,7 +382,7 @@ impl Ocsf {
         self.out.push('}');
     }
 
-    /// The inside of a JSON string (RFC 8259 §7). Control characters are escaped, C1 and DEL too.
+    /// The inside of a JSON string, as much of it as is kept.
     fn inner(&mut self, text: &str) {
         let text = if text.len() > self.most {
             self.cut = true;
@@ -388,21 +391,7 @@ impl Ocsf {
         } else {
             text
         };
-        let plain = |b: u8| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\';
-        if text.bytes().all(plain) {
-            self.out.push_str(text);
-            return;
-        }
-        for c in text.chars() {
-            match c {
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                _ if c.is_control() => {
-                    let _ = write!(self.out, "\\u{:04x}", u32::from(c));
-                }
-                _ => self.out.push(c),
-            }
-        }
+        push_inner(&mut self.out, text);
     }
 }
 

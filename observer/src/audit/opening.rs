@@ -26,6 +26,8 @@ pub struct Opened {
     pub size: u64,
     /// Bytes at the end that were no whole record and were dropped.
     pub dropped_bytes: u64,
+    /// The run before was not ended in order: what it had not committed is missing.
+    pub cut_off: bool,
     /// What contradicts the last checkpoint or the tiles; belongs in the log.
     pub alarms: Vec<OwnEvent>,
 }
@@ -37,6 +39,8 @@ pub(super) struct Tail {
     pub(super) length: u64,
     /// Size of the last checkpoint in the segment.
     pub(super) checkpointed: u64,
+    /// The latest time of what the agent said of itself in the segment.
+    pub(super) latest_ms: u64,
     /// The last record, if it names a key: the record and the key.
     pub(super) key_epoch: Option<(Vec<u8>, String)>,
 }
@@ -57,6 +61,9 @@ pub(super) fn read_last(
     let mut opened = Opened::default();
     let mut tiles_differ = 0_u64;
     let mut agrees = false;
+    let mut latest_ms = 0;
+    // A segment that starts with a record in the middle of a run.
+    opened.cut_off = edge.size() > 0;
     let dropped = loop {
         if let Some(Ok(checkpoint)) = &published
             && checkpoint.size == edge.size()
@@ -79,13 +86,22 @@ pub(super) fn read_last(
                     edge.push(leaf_hash(record), &mut |tile| {
                         tiles_differ += u64::from(!tiles.restore(tile));
                     });
-                    tail_key = RecordHead::parse(record)
+                    tail_key = None;
+                    let Some(head) = RecordHead::parse(record)
                         .filter(|head| head.class == APPLICATION_LIFECYCLE)
-                        .and_then(|_| OwnEvent::parse(record))
-                        .and_then(|event| match event {
-                            OwnEvent::KeyEpoch { vkey, .. } => Some((record.to_vec(), vkey)),
-                            _ => None,
-                        });
+                    else {
+                        continue;
+                    };
+                    latest_ms = latest_ms.max(head.time_ms);
+                    match OwnEvent::parse(record) {
+                        Some(OwnEvent::KeyEpoch { vkey, .. }) => {
+                            tail_key = Some((record.to_vec(), vkey));
+                        }
+                        Some(OwnEvent::ClockBack { .. }) => latest_ms = head.time_ms,
+                        Some(OwnEvent::Start { .. }) => opened.cut_off = true,
+                        Some(OwnEvent::Stop) => opened.cut_off = false,
+                        _ => {}
+                    }
                 }
             }
         }
@@ -133,6 +149,7 @@ pub(super) fn read_last(
         edge,
         length,
         checkpointed,
+        latest_ms,
         key_epoch: tail_key,
     };
     Ok((tail, opened))

@@ -13,6 +13,14 @@ pub enum OwnEvent {
         settings: String,
         /// Bytes at the end of the log that were not a whole record and were dropped.
         dropped_bytes: u64,
+        /// The run before was not ended in order: what it had not committed is missing.
+        cut_off: bool,
+    },
+    /// The clock of the host was set back by this, milliseconds: times before and after this
+    /// record do not follow each other.
+    ClockBack {
+        /// From the latest time before to the time of this record.
+        back_ms: u64,
     },
     /// The log was closed in order.
     Stop,
@@ -32,6 +40,13 @@ pub enum OwnEvent {
         /// `queue_full`: the log could not keep up; `disk`: it could not be written.
         reason: &'static str,
     },
+    /// Calls that a rule of the settings left out since the last such record.
+    LeftOut {
+        /// The rule.
+        rule: String,
+        /// Calls.
+        calls: u64,
+    },
     /// The log is not what its last checkpoint says it was.
     Alarm {
         /// What is wrong.
@@ -47,6 +62,13 @@ pub enum OwnEvent {
         epoch: u32,
         /// Public half of the new key.
         vkey: String,
+    },
+    /// Records after this one are sealed with another data key.
+    DataKey {
+        /// Name of the key, and of its file.
+        id: String,
+        /// SHA-256 of that file, hexadecimal.
+        sha256: String,
     },
     /// Somebody has reviewed the log.
     Review {
@@ -96,6 +118,59 @@ pub enum OwnEvent {
     },
 }
 
+type Parts = (u32, &'static str, u32, serde_json::Value);
+
+/// A record of activity, its name, severity and details.
+fn record_of(
+    (activity, name, severity, details): Parts,
+    index: Option<u64>,
+    time_ms: u64,
+) -> (RecordHead, String) {
+    let head = RecordHead {
+        time_ms,
+        class: APPLICATION_LIFECYCLE,
+        status: None,
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let mut rest = json!({
+        "category_uid": 6,
+        "activity_id": activity,
+        "activity_name": name,
+        "type_uid": APPLICATION_LIFECYCLE * 100 + activity,
+        "severity_id": severity,
+        "metadata": {
+            "version": super::ocsf::SCHEMA_VERSION,
+            "product": {"name": "observer", "version": version},
+            "log_name": super::ocsf::LOG_NAME,
+            "sequence": index,
+        },
+        "app": {"name": "observer", "version": version},
+        "unmapped": details,
+    });
+    if index.is_none()
+        && let Some(metadata) = rest.get_mut("metadata").and_then(|it| it.as_object_mut())
+    {
+        metadata.remove("sequence");
+    }
+    let rest = rest.to_string();
+    let mut record = String::new();
+    head.push(&mut record);
+    record.push(',');
+    record.push_str(rest.get(1..).unwrap_or_default());
+    (head, record)
+}
+
+/// A checkpoint as a record, for those who get records and should hold an anchor: no record of the
+/// log.
+pub fn checkpoint_record(note: &str, time_ms: u64) -> String {
+    record_of(
+        (99, "checkpoint", 1, json!({"checkpoint": note})),
+        None,
+        time_ms,
+    )
+    .1
+}
+
 impl OwnEvent {
     /// The record with this index.
     pub(super) fn record(&self, index: u64, time_ms: u64) -> (RecordHead, String) {
@@ -103,12 +178,14 @@ impl OwnEvent {
             Self::Start {
                 settings,
                 dropped_bytes,
+                cut_off,
             } => (
                 3,
                 "start",
                 1,
-                json!({"settings_sha256": settings, "dropped_bytes": dropped_bytes}),
+                json!({"settings_sha256": settings, "dropped_bytes": dropped_bytes, "cut_off": cut_off}),
             ),
+            Self::ClockBack { back_ms } => (99, "clock_back", 3, json!({"back_ms": back_ms})),
             Self::Stop => (4, "stop", 1, json!({})),
             Self::Heartbeat => (99, "heartbeat", 1, json!({})),
             Self::SettingsChange { before, now } => (
@@ -119,6 +196,9 @@ impl OwnEvent {
             ),
             Self::Loss { records, reason } => {
                 (99, "loss", 3, json!({"records": records, "reason": reason}))
+            }
+            Self::LeftOut { rule, calls } => {
+                (99, "left_out", 1, json!({"records": calls, "reason": rule}))
             }
             Self::Alarm {
                 what,
@@ -132,6 +212,9 @@ impl OwnEvent {
             ),
             Self::KeyEpoch { epoch, vkey } => {
                 (99, "key_epoch", 1, json!({"epoch": epoch, "vkey": vkey}))
+            }
+            Self::DataKey { id, sha256 } => {
+                (99, "data_key", 1, json!({"id": id, "sha256": sha256}))
             }
             Self::Review {
                 reviewer,
@@ -165,33 +248,7 @@ impl OwnEvent {
             Self::CaptureLoss { events } => (99, "capture_loss", 3, json!({"events": events})),
             Self::Retention { first } => (99, "retention", 1, json!({"first": first})),
         };
-        let head = RecordHead {
-            time_ms,
-            class: APPLICATION_LIFECYCLE,
-            status: None,
-        };
-        let version = env!("CARGO_PKG_VERSION");
-        let rest = json!({
-            "category_uid": 6,
-            "activity_id": activity,
-            "activity_name": name,
-            "type_uid": APPLICATION_LIFECYCLE * 100 + activity,
-            "severity_id": severity,
-            "metadata": {
-                "version": super::ocsf::SCHEMA_VERSION,
-                "product": {"name": "observer", "version": version},
-                "log_name": super::ocsf::LOG_NAME,
-                "sequence": index,
-            },
-            "app": {"name": "observer", "version": version},
-            "unmapped": details,
-        })
-        .to_string();
-        let mut record = String::new();
-        head.push(&mut record);
-        record.push(',');
-        record.push_str(rest.get(1..).unwrap_or_default());
-        (head, record)
+        record_of((activity, name, severity, details), Some(index), time_ms)
     }
 
     /// One of each, for tests.
@@ -202,7 +259,9 @@ impl OwnEvent {
             Self::Start {
                 settings: hash(),
                 dropped_bytes: 3,
+                cut_off: true,
             },
+            Self::ClockBack { back_ms: 3_600_000 },
             Self::Stop,
             Self::Heartbeat,
             Self::SettingsChange {
@@ -213,6 +272,10 @@ impl OwnEvent {
                 records: 7,
                 reason: "disk",
             },
+            Self::LeftOut {
+                rule: "1/100 GET /health".to_owned(),
+                calls: 8,
+            },
             Self::Alarm {
                 what: "text".to_owned(),
                 checkpoint_size: 2,
@@ -221,6 +284,10 @@ impl OwnEvent {
             Self::KeyEpoch {
                 epoch: 1,
                 vkey: "name+id+key".to_owned(),
+            },
+            Self::DataKey {
+                id: "0011223344556677".to_owned(),
+                sha256: hash(),
             },
             Self::Review {
                 reviewer: "A. Reviewer".to_owned(),
@@ -275,6 +342,14 @@ impl OwnEvent {
                     _ => "queue_full",
                 },
             }),
+            "data_key" => Some(Self::DataKey {
+                id: text("id")?,
+                sha256: text("sha256")?,
+            }),
+            "left_out" => Some(Self::LeftOut {
+                rule: text("reason")?,
+                calls: number("records")?,
+            }),
             "alarm" => Some(Self::Alarm {
                 what: text("what")?,
                 checkpoint_size: number("checkpoint_size")?,
@@ -283,7 +358,12 @@ impl OwnEvent {
             "start" => Some(Self::Start {
                 settings: text("settings_sha256")?,
                 dropped_bytes: number("dropped_bytes")?,
+                cut_off: details.get("cut_off")?.as_bool()?,
             }),
+            "clock_back" => Some(Self::ClockBack {
+                back_ms: number("back_ms")?,
+            }),
+            "stop" => Some(Self::Stop),
             _ => None,
         }
     }

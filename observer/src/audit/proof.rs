@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::consistency::consistency_proof;
 use super::durable::read_small;
 use super::edge::Edge;
 use super::error::AuditError;
 use super::frame::Kind;
 use super::log::checkpoint_path;
 use super::merkle::{Hash, inclusion_proof, leaf_hash, root_of_proof};
-use super::note::{Note, Vkey};
+use super::note::Note;
 use super::segment::{self, SegmentReader, Step};
 use super::tiles;
+use super::vkey::Vkey;
 
 const TITLE: &str = "c2sp.org/tlog-proof@v1";
 /// A record of 64 KiB in base64, 63 hashes, a checkpoint of 64 KiB.
@@ -26,16 +28,13 @@ pub(super) fn epoch_path(dir: &Path, epoch: u32) -> PathBuf {
     dir.join("epochs").join(format!("{epoch:08}.tlog-proof"))
 }
 
-/// The proof of `record` at `index` in the tree of `edge`, whose checkpoint is `note`.
-pub(super) fn make(
-    dir: &Path,
-    edge: &Edge,
-    index: u64,
-    record: &[u8],
-    note: &str,
-) -> Result<String, AuditError> {
+/// The root of a perfect subtree of the tree of `edge`, by level and index.
+fn subtrees<'a>(
+    dir: &'a Path,
+    edge: &'a Edge,
+) -> impl FnMut(u32, u64) -> Result<Hash, AuditError> + 'a {
     let size = edge.size();
-    let mut tile = |level: u32, at: u64| -> Result<Vec<Hash>, AuditError> {
+    let mut tile = move |level: u32, at: u64| -> Result<Vec<Hash>, AuditError> {
         if size.checked_shr(8 * (level + 1)).unwrap_or(0) == at {
             return Ok(edge.partial(level).to_vec());
         }
@@ -46,10 +45,26 @@ pub(super) fn make(
             )
         })
     };
-    let hashes = inclusion_proof(index, size, &mut |level, at| {
+    move |level, at| {
         tiles::subtree(level, at, &mut tile)?
             .ok_or_else(|| AuditError::bad(dir, "has a tile that is too short"))
-    })?;
+    }
+}
+
+/// The proof that the tree of `old` records is the beginning of that of `edge`.
+pub(super) fn consistency(dir: &Path, edge: &Edge, old: u64) -> Result<Vec<Hash>, AuditError> {
+    consistency_proof(old, edge.size(), &mut subtrees(dir, edge))
+}
+
+/// The proof of `record` at `index` in the tree of `edge`, whose checkpoint is `note`.
+pub(super) fn make(
+    dir: &Path,
+    edge: &Edge,
+    index: u64,
+    record: &[u8],
+    note: &str,
+) -> Result<String, AuditError> {
+    let hashes = inclusion_proof(index, edge.size(), &mut subtrees(dir, edge))?;
     let mut out = format!("{TITLE}\nextra {}\nindex {index}\n", BASE64.encode(record));
     for hash in hashes {
         out.push_str(&BASE64.encode(hash));

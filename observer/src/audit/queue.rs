@@ -1,21 +1,22 @@
-//! The thread that writes the log, and the bounded queue to it.
+//! The bounded queue to the thread that writes the log, and its start.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::anchor::Anchor;
 use super::durable::{read_small, replace};
 use super::error::AuditError;
-use super::inbox;
 use super::log::Log;
-use super::ocsf::Ocsf;
 use super::own_event::OwnEvent;
 use super::search::Indexer;
 use super::settings::AuditSettings;
+use super::witness::{self, Told};
+use super::writer::Writer;
 use crate::call::ApiCall;
 use crate::detect::Finding;
 
@@ -24,14 +25,11 @@ use crate::detect::Finding;
 const MOST_BATCHES: usize = 256;
 /// Items in a batch; one that is not full goes when the capture thread has no more at hand.
 const BATCH: usize = 256;
-/// After a write failed, how long until the next try: a full disk does not empty in less.
-const RETRY: Duration = Duration::from_secs(1);
-/// How often requests of people are looked for.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
 /// How often new records are indexed, if there are enough of them.
 const INDEX_EVERY: Duration = Duration::from_secs(2);
 
-enum Item {
+/// What the queue takes.
+pub(super) enum Item {
     Call(Box<ApiCall>),
     Finding(Box<Finding>),
     Own(Box<OwnEvent>),
@@ -48,32 +46,47 @@ pub struct AuditCounts {
     pub disk: u64,
     /// Times that writing failed.
     pub failed_writes: u64,
+    /// Alarms raised: the log is not what a checkpoint or a witness says.
+    pub alarms: u64,
+    /// Checkpoints that witnesses signed.
+    pub cosigned: u64,
+    /// Checkpoints that witnesses did not sign.
+    pub not_cosigned: u64,
 }
 
 impl AuditCounts {
     /// Name and value of each, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 4] {
+    pub fn named(&self) -> [(&'static str, u64); 7] {
         let Self {
             records,
             queue_full,
             disk,
             failed_writes,
+            alarms,
+            cosigned,
+            not_cosigned,
         } = *self;
         [
             ("records", records),
             ("lost_queue_full", queue_full),
             ("lost_disk", disk),
             ("failed_writes", failed_writes),
+            ("alarms", alarms),
+            ("cosigned", cosigned),
+            ("not_cosigned", not_cosigned),
         ]
     }
 }
 
+/// Counts of both ends.
 #[derive(Debug, Default)]
-struct Shared {
-    records: AtomicU64,
-    queue_full: AtomicU64,
-    disk: AtomicU64,
-    failed_writes: AtomicU64,
+pub(super) struct Shared {
+    pub(super) records: AtomicU64,
+    pub(super) queue_full: AtomicU64,
+    pub(super) disk: AtomicU64,
+    pub(super) failed_writes: AtomicU64,
+    pub(super) alarms: AtomicU64,
+    pub(super) witnessed: Arc<Told>,
 }
 
 /// The end that takes calls; never waits.
@@ -81,6 +94,7 @@ pub struct AuditSink {
     gathered: Vec<Item>,
     queue: SyncSender<Vec<Item>>,
     shared: Arc<Shared>,
+    anchor: Anchor,
 }
 
 impl std::fmt::Debug for AuditSink {
@@ -126,6 +140,11 @@ impl AuditSink {
         }
     }
 
+    /// Where the last checkpoint of the log is, for whoever takes it elsewhere.
+    pub fn anchor(&self) -> Anchor {
+        self.anchor.clone()
+    }
+
     /// What the log has done so far.
     pub fn counts(&self) -> AuditCounts {
         let Shared {
@@ -133,12 +152,17 @@ impl AuditSink {
             queue_full,
             disk,
             failed_writes,
+            alarms,
+            witnessed,
         } = &*self.shared;
         AuditCounts {
             records: records.load(Ordering::Relaxed),
             queue_full: queue_full.load(Ordering::Relaxed),
             disk: disk.load(Ordering::Relaxed),
             failed_writes: failed_writes.load(Ordering::Relaxed),
+            alarms: alarms.load(Ordering::Relaxed),
+            cosigned: witnessed.cosigned.load(Ordering::Relaxed),
+            not_cosigned: witnessed.failed.load(Ordering::Relaxed),
         }
     }
 }
@@ -155,15 +179,23 @@ pub struct AuditThread {
     thread: JoinHandle<()>,
     /// Keeps the index of searches up to date.
     index: JoinHandle<()>,
+    /// Takes checkpoints to witnesses.
+    witness: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
 }
 
 impl AuditThread {
     /// Waits until everything is written and signed; the sink must have been dropped.
     pub fn finish(self) {
+        // First, so that the witnesses get the last checkpoint.
+        let written = self.thread.join();
         self.stop.store(true, Ordering::Release);
         self.index.thread().unpark();
-        if self.thread.join().is_err() | self.index.join().is_err() {
+        let witnessed = self.witness.map_or(Ok(()), |witness| {
+            witness.thread().unpark();
+            witness.join()
+        });
+        if written.is_err() | witnessed.is_err() | self.index.join().is_err() {
             tracing::error!("a thread of the audit log panicked; please report this as a bug");
         }
     }
@@ -192,7 +224,7 @@ pub fn start(
     settings_sha256: String,
 ) -> Result<(AuditSink, AuditThread), StartError> {
     let now = unix_ms();
-    let (mut log, opened) = Log::open(&dir, origin, settings, now)?;
+    let (mut log, opened) = Log::open(&dir, origin, settings.clone(), now)?;
     for alarm in &opened.alarms {
         tracing::error!(?alarm, "the audit log is not as it was left");
         log.append_own(alarm, now)?;
@@ -206,6 +238,7 @@ pub fn start(
     let start = OwnEvent::Start {
         settings: settings_sha256.clone(),
         dropped_bytes: opened.dropped_bytes,
+        cut_off: opened.cut_off,
     };
     log.append_own(&start, now)?;
     let hash_path = dir.join("settings.sha256");
@@ -222,24 +255,32 @@ pub fn start(
         replace(&hash_path, settings_sha256.as_bytes(), 0o600)?;
     }
     log.seal(now)?;
-    let shared = Arc::new(Shared::default());
-    let (queue, items) = sync_channel(MOST_BATCHES);
-    let writer = Writer {
-        log,
-        settings,
-        shared: Arc::clone(&shared),
-        queue_full_told: 0,
-        disk_untold: 0,
-        ocsf: Ocsf::default(),
-        quiet_since: Instant::now(),
-        dir: dir.clone(),
-        asked_at: Instant::now(),
-        not_before: None,
+    let stop = Arc::<AtomicBool>::default();
+    let anchor = log.anchor();
+    let key = witness::log_key(&dir, log.origin())?;
+    let (witnessed, witness) = if settings.witnesses.is_empty() {
+        (Arc::default(), None)
+    } else {
+        let (told, thread) = witness::start(
+            &dir,
+            key,
+            &settings.witnesses,
+            settings.witness_every,
+            anchor.clone(),
+            &stop,
+        )?;
+        (told, Some(thread))
     };
+    let shared = Arc::new(Shared {
+        alarms: AtomicU64::new(opened.alarms.len() as u64),
+        witnessed,
+        ..Shared::default()
+    });
+    let (queue, items) = sync_channel(MOST_BATCHES);
+    let writer = Writer::new(log, &dir, settings, Arc::clone(&shared));
     let thread = thread::Builder::new()
         .name("audit".to_owned())
         .spawn(move || writer.run(&items))?;
-    let stop = Arc::<AtomicBool>::default();
     let (told, mut indexer) = (Arc::clone(&stop), Indexer::new(&dir));
     let index = thread::Builder::new()
         .name("audit-index".to_owned())
@@ -248,12 +289,14 @@ pub fn start(
         gathered: Vec::with_capacity(BATCH),
         queue,
         shared,
+        anchor,
     };
     Ok((
         sink,
         AuditThread {
             thread,
             index,
+            witness,
             stop,
         },
     ))
@@ -273,164 +316,8 @@ fn keep_index(indexer: &mut Indexer, stop: &AtomicBool) {
     }
 }
 
-struct Writer {
-    log: Log,
-    settings: AuditSettings,
-    shared: Arc<Shared>,
-    /// Calls that the queue had no room for and that a record tells of.
-    queue_full_told: u64,
-    /// Records that the disk had no room for and that no record tells of yet.
-    disk_untold: u64,
-    ocsf: Ocsf,
-    quiet_since: Instant,
-    dir: PathBuf,
-    /// When requests of people were last looked for.
-    asked_at: Instant,
-    /// Writing failed: not again before this.
-    not_before: Option<Instant>,
-}
-
-impl Writer {
-    fn run(mut self, items: &Receiver<Vec<Item>>) {
-        let mut commit_at = Instant::now() + self.settings.commit;
-        loop {
-            let wait = commit_at.saturating_duration_since(Instant::now());
-            let ended = match items.recv_timeout(wait) {
-                Ok(batch) => {
-                    for item in batch {
-                        self.item(&item);
-                    }
-                    false
-                }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            if ended {
-                self.not_before = None;
-                self.losses();
-                self.own(&OwnEvent::Stop);
-                let sealed = self.log.seal(unix_ms());
-                self.outcome(sealed);
-                return;
-            }
-            if Instant::now() >= commit_at {
-                self.commit();
-                commit_at = Instant::now() + self.settings.commit;
-            }
-        }
-    }
-
-    fn item(&mut self, item: &Item) {
-        if self.not_before.is_some() {
-            self.shared.disk.fetch_add(1, Ordering::Relaxed);
-            self.disk_untold += 1;
-            return;
-        }
-        self.quiet_since = Instant::now();
-        let index = self.log.next_index();
-        match item {
-            Item::Call(call) => {
-                let (head, record) = self.ocsf.call(call, index);
-                let appended = self.log.append(&head, record.as_bytes());
-                self.appended(appended);
-                let own = self.log.next_index();
-                if let Some((head, record)) = self.ocsf.login(call, own, index) {
-                    let appended = self.log.append(&head, record.as_bytes());
-                    self.appended(appended);
-                }
-            }
-            Item::Finding(finding) => {
-                let (head, record) = self.ocsf.finding(finding, index);
-                let appended = self.log.append(&head, record.as_bytes());
-                self.appended(appended);
-            }
-            Item::Own(event) => self.own(event),
-        }
-    }
-
-    fn appended(&mut self, result: Result<(), AuditError>) {
-        self.shared.records.fetch_add(1, Ordering::Relaxed);
-        self.outcome(result);
-    }
-
-    fn own(&mut self, event: &OwnEvent) {
-        let appended = self.log.append_own(event, unix_ms());
-        self.shared.records.fetch_add(1, Ordering::Relaxed);
-        self.outcome(appended);
-    }
-
-    fn commit(&mut self) {
-        if self.not_before.is_some_and(|time| Instant::now() < time) {
-            return;
-        }
-        self.not_before = None;
-        self.losses();
-        if self.quiet_since.elapsed() >= self.settings.heartbeat {
-            self.quiet_since = Instant::now();
-            self.own(&OwnEvent::Heartbeat);
-        }
-        let committed = self.log.commit(unix_ms());
-        self.outcome(committed);
-        if self.asked_at.elapsed() >= ASKED_EVERY {
-            self.asked_at = Instant::now();
-            for (path, request) in inbox::waiting(&self.dir) {
-                let applied = request.apply(&mut self.log, unix_ms());
-                if applied.is_ok() {
-                    inbox::done(&path);
-                }
-                self.outcome(applied);
-            }
-        }
-    }
-
-    /// What is missing is said where it is missing.
-    fn losses(&mut self) {
-        let queue_full = self.shared.queue_full.load(Ordering::Relaxed);
-        let untold = queue_full - self.queue_full_told;
-        if untold > 0 {
-            self.queue_full_told = queue_full;
-            self.own(&OwnEvent::Loss {
-                records: untold,
-                reason: "queue_full",
-            });
-        }
-        if self.disk_untold > 0 {
-            let records = std::mem::take(&mut self.disk_untold);
-            let index = self.log.next_index();
-            self.own(&OwnEvent::Loss {
-                records,
-                reason: "disk",
-            });
-            let flushed = self.log.seal(unix_ms());
-            if flushed.is_err() && self.log.next_index() <= index {
-                // Nor could this be written: it still is to be told.
-                self.disk_untold += records;
-                let _ = self.log.take_lost();
-            }
-            self.outcome(flushed);
-        }
-    }
-
-    /// Takes note of a failure: nothing is tried for a while, and losses are counted.
-    fn outcome(&mut self, result: Result<(), AuditError>) {
-        let lost = self.log.take_lost();
-        if lost > 0 {
-            self.disk_untold += lost;
-            self.shared.disk.fetch_add(lost, Ordering::Relaxed);
-            self.shared.records.fetch_sub(lost, Ordering::Relaxed);
-        }
-        if let Err(error) = result {
-            if self.not_before.is_none() {
-                tracing::error!(%error, "the audit log cannot be written; calls are counted as lost until it can");
-            }
-            self.shared.failed_writes.fetch_add(1, Ordering::Relaxed);
-            self.not_before = Some(Instant::now() + RETRY);
-        }
-    }
-}
-
 /// Unix time, milliseconds.
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| {

@@ -26,6 +26,19 @@ impl Fault {
     }
 }
 
+/// What a witness signed last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Witnessed {
+    /// Name of the witness.
+    pub name: String,
+    /// Records that the log had.
+    pub size: u64,
+    /// When it signed, Unix time in seconds.
+    pub time_s: u64,
+    /// Its key was given, not taken from the log's own folder.
+    pub trusted: bool,
+}
+
 /// What a verification found. `Display` is for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -53,14 +66,28 @@ pub struct Report {
     pub anchored: bool,
     /// Size of the last of them that fits.
     pub anchored_size: u64,
+    /// Records after it: what nobody elsewhere could miss.
+    pub unwitnessed: u64,
+    /// Time from the first of them to the last, milliseconds.
+    pub unwitnessed_ms: u64,
+    /// What witnesses signed last, as it lies beside the log.
+    pub witnesses: Vec<Witnessed>,
     /// Those over records that are no longer there.
     pub anchors_pruned: usize,
     /// Records that the agent says it could not write.
     pub lost: u64,
+    /// Calls that rules of the settings left out.
+    pub left_out: u64,
+    /// Data keys whose files are gone: what they sealed cannot be read any more.
+    pub data_keys_gone: u64,
     /// Hash tiles that were compared.
     pub tiles: u64,
     /// Hash tiles that are not there: they are made anew when the agent starts, or were pruned.
     pub tiles_missing: u64,
+    /// Runs of the agent that were not ended in order: each may lack what was not committed.
+    pub cut_off: u64,
+    /// Where the clock was set back, as the agent said. No fault by itself.
+    pub clock_back: Vec<Fault>,
     /// What is wrong, as it was found.
     pub faults: Vec<Fault>,
 }
@@ -78,6 +105,13 @@ impl Report {
 
     pub(super) fn fault(&mut self, index: Option<u64>, what: impl Into<String>) {
         self.push(Fault::new(index, what));
+    }
+
+    pub(super) fn clock_back(&mut self, index: u64, back_ms: u64) {
+        if self.clock_back.len() < MOST_FAULTS {
+            let what = format!("set back by {:.1} s", back_ms as f64 / 1000.0);
+            self.clock_back.push(Fault::new(Some(index), what));
+        }
     }
 
     pub(super) fn push(&mut self, fault: Fault) {
@@ -102,10 +136,17 @@ impl fmt::Display for Report {
             trusted,
             anchored,
             anchored_size,
+            unwitnessed,
+            unwitnessed_ms,
+            witnesses,
             anchors_pruned,
             lost,
+            left_out,
+            data_keys_gone,
             tiles,
             tiles_missing,
+            cut_off,
+            clock_back,
             faults,
         } = self;
         writeln!(out, "records            {first} to before {size}")?;
@@ -126,6 +167,25 @@ impl fmt::Display for Report {
         }
         writeln!(out, "key epochs         {epochs} after the first")?;
         writeln!(out, "declared losses    {lost} records")?;
+        if *left_out > 0 {
+            writeln!(out, "left out by rules  {left_out} calls")?;
+        }
+        if *data_keys_gone > 0 {
+            writeln!(
+                out,
+                "data keys gone     {data_keys_gone}: what they sealed cannot be read any more"
+            )?;
+        }
+        if *cut_off > 0 {
+            writeln!(
+                out,
+                "runs cut off       {cut_off}: each may lack what was not committed yet"
+            )?;
+        }
+        for Fault { index, what } in clock_back {
+            let index = index.unwrap_or_default();
+            writeln!(out, "clock              at record {index}: {what}")?;
+        }
         writeln!(
             out,
             "hash tiles         {tiles} compared, {tiles_missing} not there"
@@ -143,10 +203,32 @@ impl fmt::Display for Report {
                 write!(out, "; {anchors_pruned} over removed records not compared")?;
             }
             writeln!(out)?;
+            let seconds = *unwitnessed_ms as f64 / 1000.0;
+            writeln!(
+                out,
+                "unanchored tail    {unwitnessed} records, {seconds:.1} s"
+            )?;
         } else {
             writeln!(
                 out,
-                "anchors            none: a log that was put back as a whole cannot be told without one (--anchor)"
+                "anchors            none: a log that was put back as a whole cannot be told without one (--anchor, --witness)"
+            )?;
+        }
+        for Witnessed {
+            name,
+            size,
+            time_s,
+            trusted,
+        } in witnesses
+        {
+            let note = if *trusted {
+                ""
+            } else {
+                " (its key is taken from the log itself: --witness)"
+            };
+            writeln!(
+                out,
+                "witness            {name}: {size} records, at Unix time {time_s}{note}"
             )?;
         }
         for fault in faults {

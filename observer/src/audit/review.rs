@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::error::AuditError;
 use super::report::Report;
+use super::sealing::Keyring;
 use super::search::{Field, Filter, Record, Search, Value};
 use super::verify::{Trust, verify};
 
@@ -90,6 +91,7 @@ pub struct Review {
 
 struct Reader<'a> {
     dir: &'a Path,
+    keys: Option<&'a Keyring>,
     now_ms: u64,
     /// `since` and `until` of the review.
     span: String,
@@ -121,6 +123,8 @@ impl Reader<'_> {
             dir: self.dir,
             filter: &filter,
             index: true,
+            keys: self.keys,
+            from: 0,
         };
         let (counts, stats) = search.count(by)?;
         Ok((counts, stats.found))
@@ -161,6 +165,8 @@ impl Reader<'_> {
             dir: self.dir,
             filter: &filter,
             index: true,
+            keys: self.keys,
+            from: 0,
         };
         let mut events = Vec::new();
         search.run(Some(MOST_EVENTS), &mut |index, bytes| {
@@ -217,14 +223,20 @@ fn moment(ms: u64) -> String {
 
 impl Review {
     /// Reads the log in `dir` from `from_ms` to before `to_ms`, Unix milliseconds, both taken to
-    /// the second.
+    /// the second. `keys` open sealed records.
     ///
     /// # Errors
     /// If there is no log, or a file cannot be read.
-    pub fn of(dir: &Path, trust: &Trust, from_ms: u64, to_ms: u64) -> Result<Self, AuditError> {
+    pub fn of(
+        dir: &Path,
+        trust: &Trust,
+        keys: Option<&Keyring>,
+        (from_ms, to_ms): (u64, u64),
+    ) -> Result<Self, AuditError> {
         let (from, to) = (moment(from_ms), moment(to_ms));
         let read = Reader {
             dir,
+            keys,
             now_ms: to_ms,
             span: format!("since {from} until {to}"),
         };
@@ -292,6 +304,8 @@ impl Reader<'_> {
             dir: self.dir,
             filter: &filter,
             index: true,
+            keys: self.keys,
+            from: 0,
         };
         let mut lost = 0_u64;
         let stats = search.run(None, &mut |_, bytes| {

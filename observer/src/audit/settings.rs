@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use super::sampling::SamplingRule;
+use super::sealing::ReaderKey;
+use super::witness::WitnessAddress;
+
 /// How the log is written and how long it is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
     /// The log is written at all.
     pub enabled: bool,
@@ -17,6 +21,14 @@ pub struct AuditSettings {
     pub max_age: Duration,
     /// Whole segments are removed, oldest first, while all together are larger, bytes.
     pub max_bytes: u64,
+    /// Calls that are left out. Failures never are.
+    pub sample: Vec<SamplingRule>,
+    /// Who can read records; if there is nobody, they are not sealed.
+    pub readers: Vec<ReaderKey>,
+    /// Who signs which checkpoint they saw.
+    pub witnesses: Vec<WitnessAddress>,
+    /// How often they are asked, while the log grows.
+    pub witness_every: Duration,
 }
 
 impl Default for AuditSettings {
@@ -28,6 +40,10 @@ impl Default for AuditSettings {
             key_epoch: Duration::from_secs(86_400),
             max_age: Duration::from_secs(366 * 86_400),
             max_bytes: 16 << 30,
+            sample: Vec::new(),
+            readers: Vec::new(),
+            witnesses: Vec::new(),
+            witness_every: Duration::from_secs(10),
         }
     }
 }

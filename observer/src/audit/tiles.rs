@@ -19,17 +19,21 @@ const TILE_BYTES: u64 = 8192;
 /// back when the agent starts and reads its last segment.
 const MOST_WAITING: usize = 1024;
 
-/// Path of a tile: the index in groups of three digits, all but the last marked by an `x`.
+/// Path of a tile.
 pub(super) fn path(dir: &Path, level: u32, index: u64) -> PathBuf {
+    indexed(dir.join("tile").join(level.to_string()), index)
+}
+
+/// The index below `folder`, in groups of three digits, all but the last marked by an `x`.
+pub(super) fn indexed(mut folder: PathBuf, index: u64) -> PathBuf {
     let mut groups = vec![format!("{:03}", index % 1000)];
     let mut rest = index / 1000;
     while rest > 0 {
         groups.push(format!("x{:03}", rest % 1000));
         rest /= 1000;
     }
-    let mut path = dir.join("tile").join(level.to_string());
-    path.extend(groups.iter().rev());
-    path
+    folder.extend(groups.iter().rev());
+    folder
 }
 
 /// Reads a full tile; `None` if there is none.

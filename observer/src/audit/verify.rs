@@ -1,5 +1,6 @@
 //! Verifies a log from its files and public keys alone.
 
+mod anchors;
 mod ending;
 mod epochs;
 
@@ -10,14 +11,16 @@ use super::edge::Edge;
 use super::error::AuditError;
 use super::frame::{FrameHeader, FrameIndex, Kind};
 use super::keys;
-use super::log::checkpoint_path;
+use super::log::{CLOCK_SLACK_MS, checkpoint_path};
 use super::merkle::{Hash, leaf_hash};
-use super::note::{Note, Vkey};
+use super::note::Note;
 use super::own_event::OwnEvent;
 use super::record_head::{APPLICATION_LIFECYCLE, RecordHead};
 use super::report::{Fault, Report};
 use super::segment::{self, SegmentReader, Step};
 use super::tiles;
+use super::vkey::Vkey;
+use anchors::Anchored;
 
 /// A checkpoint with all its cosignatures.
 const MOST_NOTE: u64 = 64 << 10;
@@ -30,6 +33,9 @@ pub struct Trust {
     pub vkey: Option<Vkey>,
     /// Checkpoints that were kept elsewhere. Only they can tell that a whole log was put back.
     pub anchors: Vec<Note>,
+    /// Keys of witnesses that must have signed the log. Without one, the keys kept beside what they
+    /// signed are taken.
+    pub witnesses: Vec<Vkey>,
 }
 
 /// Verifies the log in `dir`. `progress` is told bytes done and bytes in all.
@@ -51,7 +57,6 @@ pub fn verify(
     };
     let mut report = Report {
         first: *first,
-        anchored: !trust.anchors.is_empty(),
         trusted: trust.vkey.is_some(),
         ..Report::default()
     };
@@ -75,8 +80,6 @@ pub fn verify(
         return Ok(report);
     };
     report.vkey = vkey.to_string();
-    let mut anchors = trust.anchors.clone();
-    anchors.sort_by_key(|note| note.checkpoint.size);
     let bytes = segments
         .iter()
         .filter_map(|(_, path)| std::fs::metadata(path).ok())
@@ -86,7 +89,9 @@ pub fn verify(
         dir,
         vkey,
         edge: Edge::default(),
-        anchors,
+        anchors: Vec::new(),
+        anchor_fits: 0,
+        anchored_from_ms: None,
         published: published.as_deref(),
         published_seen: false,
         since: Vec::new(),
@@ -96,11 +101,13 @@ pub fn verify(
         pruned_to: 0,
         unanchored_from_ms: None,
         last_ms: 0,
+        own_ms: 0,
         bytes_done: 0,
         bytes,
         raw: Vec::new(),
         report,
     };
+    walk.take_anchors(trust);
     walk.earlier_epochs();
     let whole = walk.segments(&segments, progress)?;
     walk.finish(whole);
@@ -113,7 +120,11 @@ struct Walk<'a> {
     /// Key that signs here.
     vkey: Vkey,
     edge: Edge,
-    anchors: Vec<Note>,
+    anchors: Vec<Anchored>,
+    /// Size of the last anchor that fits, of any kind.
+    anchor_fits: u64,
+    /// Time of the first record after the last anchor that counts.
+    anchored_from_ms: Option<u64>,
     published: Option<&'a [u8]>,
     /// The checkpoint beside the log is in the log too.
     published_seen: bool,
@@ -127,6 +138,8 @@ struct Walk<'a> {
     pruned_to: u64,
     unanchored_from_ms: Option<u64>,
     last_ms: u64,
+    /// The latest time of what the agent said of itself.
+    own_ms: u64,
     bytes_done: u64,
     bytes: u64,
     raw: Vec<u8>,
@@ -183,15 +196,6 @@ impl Walk<'_> {
             }
         }
         Ok(true)
-    }
-
-    /// Anchors over records that are pruned cannot be compared any more.
-    fn skip_anchors(&mut self) {
-        let first = self.report.first;
-        let before = self.anchors.len();
-        self.anchors.retain(|note| note.checkpoint.size >= first);
-        self.report.anchors_pruned = before - self.anchors.len();
-        self.anchor();
     }
 
     fn segment(
@@ -268,8 +272,9 @@ impl Walk<'_> {
             count += 1;
             self.last_ms = head.time_ms;
             self.unanchored_from_ms.get_or_insert(head.time_ms);
+            self.anchored_from_ms.get_or_insert(head.time_ms);
             self.leaf(leaf_hash(record));
-            if head.class == APPLICATION_LIFECYCLE && !self.own(at, record) {
+            if head.class == APPLICATION_LIFECYCLE && !self.own(at, head.time_ms, record) {
                 return false;
             }
         }
@@ -312,28 +317,19 @@ impl Walk<'_> {
         self.anchor();
     }
 
-    /// Compares the tree with the anchors of its size.
-    fn anchor(&mut self) {
-        while let Some(note) = self.anchors.first()
-            && note.checkpoint.size == self.edge.size()
-        {
-            let note = self.anchors.remove(0);
-            let size = note.checkpoint.size;
-            if !note.verify(&self.vkey) {
-                let what = format!("the anchor of size {size} is not signed by this log");
-                self.report.fault(None, what);
-            } else if note.checkpoint.root == self.edge.root() {
-                self.report.anchored_size = size;
-            } else {
-                let what = format!("the log is not the one of the anchor of size {size}");
-                self.report.fault(Some(self.report.anchored_size), what);
-            }
-        }
-    }
-
     /// What the agent said of itself, as far as it matters here.
-    fn own(&mut self, at: u64, record: &[u8]) -> bool {
-        match OwnEvent::parse(record) {
+    fn own(&mut self, at: u64, time_ms: u64, record: &[u8]) -> bool {
+        let event = OwnEvent::parse(record);
+        if let Some(OwnEvent::ClockBack { back_ms }) = event {
+            self.report.clock_back(at, back_ms);
+            self.own_ms = time_ms;
+        } else if time_ms.saturating_add(CLOCK_SLACK_MS) < self.own_ms {
+            let what = "the clock was set back here, and no record says so";
+            self.report.fault(Some(at), what);
+        }
+        self.own_ms = self.own_ms.max(time_ms);
+        match event {
+            Some(OwnEvent::Start { cut_off, .. }) => self.report.cut_off += u64::from(cut_off),
             Some(OwnEvent::KeyEpoch { epoch, vkey }) => {
                 let Ok(vkey) = Vkey::parse(&vkey) else {
                     self.report
@@ -344,6 +340,8 @@ impl Walk<'_> {
             }
             Some(OwnEvent::Retention { first }) => self.pruned_to = self.pruned_to.max(first),
             Some(OwnEvent::Loss { records, .. }) => self.report.lost += records,
+            Some(OwnEvent::DataKey { id, sha256 }) => self.data_key(at, &id, &sha256),
+            Some(OwnEvent::LeftOut { calls, .. }) => self.report.left_out += calls,
             Some(OwnEvent::Alarm { what, .. }) => {
                 let what = format!("the agent raised an alarm: {what}");
                 self.report.fault(Some(at), what);

@@ -7,12 +7,13 @@ use super::body::Hint;
 use super::caller::{Caller, Callers, Fingerprints};
 use super::challenge::challenges;
 use super::grpc;
+use super::known_signs::KnownSigns;
 use super::local_pairs::LocalPairs;
 use super::open_calls::{Bodies, OpenCall};
 use super::target::{self, Target};
 use super::{
     ApiCall, Auth, AuthOutcome, CallCounts, OpenCalls, OperationKind, Protocol, Role,
-    TrustedProxies, WebSocketCall, answer, request_signs,
+    TrustedProxies, WebSocketCall, answer,
 };
 use crate::protocol::{Content, Marks, Message, RequestHead, ResponseHead, Rpc};
 use crate::recent::Recent;
@@ -39,6 +40,7 @@ pub struct Calls {
     pub(super) unplaced: usize,
     pub(super) local_pairs: LocalPairs,
     callers: Callers,
+    signs: KnownSigns,
     /// Keys of queries whose values are told.
     shown_query_values: Arc<[Box<str>]>,
     pub(super) trusted: Arc<TrustedProxies>,
@@ -58,6 +60,7 @@ impl Calls {
             unplaced: 0,
             local_pairs: LocalPairs::default(),
             callers: Callers::new(Fingerprints::of_this_run()),
+            signs: KnownSigns::new(),
             shown_query_values: Arc::default(),
             trusted: Arc::default(),
             proxied: Recent::new(PROXIED),
@@ -191,7 +194,7 @@ impl Calls {
                 }
                 open.proxied = Some(Box::new(client));
             }
-            Message::Skip { .. } | Message::Verdict(_) => {}
+            Message::Skip { .. } | Message::Passed(_) | Message::Verdict(_) => {}
         }
     }
 
@@ -244,7 +247,9 @@ impl Calls {
                 .find(|field| field.name.eq_ignore_ascii_case(name));
             found.map(|field| field.value)
         };
-        let signs = request_signs(method, target, field("user-agent"), field("referer"));
+        let signs = self
+            .signs
+            .of(method, target, field("user-agent"), field("referer"));
         let target = Target::of(method, target);
         let Caller {
             host,
@@ -339,7 +344,7 @@ impl Calls {
         let new = OpenCall {
             id,
             start_ns: time_ns,
-            call,
+            call: Box::new(call),
             request: marks,
             response: Marks::NONE,
             bodies: Bodies {

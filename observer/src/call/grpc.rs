@@ -87,7 +87,7 @@ fn connect_end(text: &[u8]) -> u32 {
 
 /// A message without its escapes (gRPC over HTTP/2, "Percent-Encoded"), and without words that
 /// may be names or secrets: what is long, or has more than letters.
-fn plain(value: &[u8]) -> Option<Box<str>> {
+pub(super) fn plain(value: &[u8]) -> Option<Box<str>> {
     let text = std::str::from_utf8(value).ok()?;
     let mut out = String::new();
     let words = text.split(' ').flat_map(|word| word.split("%20"));

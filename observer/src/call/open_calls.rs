@@ -19,7 +19,7 @@ pub(super) struct OpenCall {
     /// When its first byte was seen, monotonic nanoseconds.
     pub start_ns: u64,
     /// What is known so far.
-    pub call: ApiCall,
+    pub call: Box<ApiCall>,
     pub request: Marks,
     pub response: Marks,
     /// First parts of the bodies.
@@ -69,8 +69,9 @@ impl OpenCall {
             login,
             identities,
             ..
-        } = &self.call;
+        } = &*self.call;
         size_of::<Self>()
+            + size_of::<ApiCall>()
             + method.capacity()
             + path.capacity()
             + host.as_ref().map_or(0, String::capacity)

@@ -52,6 +52,9 @@ impl Calls {
 
     /// Nothing follows of the body of a request; `whole`: so many bytes, all of which were seen.
     pub(super) fn asked(&mut self, call: &mut OpenCall, whole: Option<u64>) {
+        if call.bodies.hint.is_none() && call.bodies.asked.is_none() {
+            return;
+        }
         let before = call.cost();
         let OpenCall {
             call: told, bodies, ..

@@ -290,10 +290,15 @@ pub(super) fn announces(word: &str) -> bool {
         "webhook",
         "unsubscribe",
     ];
+    // Most words begin with none of their letters.
+    let possible = |part: &str| {
+        let first = part.bytes().next().map(|byte| byte.to_ascii_lowercase());
+        first.is_some_and(|first| b"tkaspruvciow".contains(&first))
+    };
     word.len() <= 40
-        && word
-            .split(['-', '_', '.'])
-            .any(|part| WORDS.iter().any(|known| part.eq_ignore_ascii_case(known)))
+        && word.split(['-', '_', '.']).any(|part| {
+            possible(part) && WORDS.iter().any(|known| part.eq_ignore_ascii_case(known))
+        })
 }
 
 /// A JSON Web Token or another text of base64url parts, the first of which is a JSON object.

@@ -188,7 +188,7 @@ impl Calls {
         call.conn_label.clone_from(label);
         self.counts.calls += 1;
         self.counts.without_response += u64::from(call.status.is_none());
-        out(call);
+        out(*call);
     }
 }
 

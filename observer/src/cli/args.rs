@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::alerts_args::AlertsArgs;
-use super::query_args::{ExportArgs, QueryArgs, ReportArgs, ReviewArgs};
+use super::audit_args::AuditCommandArgs;
+use super::query_args::{QueryArgs, ReportArgs, ReviewArgs};
 use crate::config::{Format, MetricsAddress, parse_duration, parse_metrics};
 use crate::usage::Dimension;
 
@@ -38,6 +39,7 @@ pub enum CommandArgs {
   sudo observer run                                    a live table; metrics on 127.0.0.1:9464
   sudo observer run --format jsonl --duration 60s      one JSON object a call, for a minute
   sudo observer run --format none --metrics 0.0.0.0:9464   metrics only, for Prometheus
+  sudo observer run --record calls.transcript          a recording for `observer replay`, without secrets
   sudo observer run --config /etc/observer.toml        settings from a file; flags win over it")]
     Run(RunArgs),
     /// Show the API calls in recordings; needs no privileges
@@ -155,6 +157,13 @@ pub struct RunArgs {
     /// Write the audit log, in the folder `audit` under the state folder
     #[arg(long)]
     pub audit: bool,
+    /// Write a transcript of this run, for `observer replay`, into a new file that only its owner
+    /// can read: without bodies, credentials and values of queries
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Record all bytes as they are, secrets too
+    #[arg(long, requires = "record")]
+    pub record_secrets: bool,
 }
 
 /// Arguments of `audit`.
@@ -164,73 +173,6 @@ pub struct AuditArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: AuditCommandArgs,
-}
-
-/// The commands on the audit log as they are typed.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum AuditCommandArgs {
-    /// Verify every record, checkpoint and hash tile; needs public keys only
-    #[command(after_help = "Examples:
-  observer audit verify /var/lib/observer/audit
-  observer audit verify DIR --vkey KEY --anchor kept-elsewhere.checkpoint --json
-
-Exit code 0 if the log is good, 1 if not.")]
-    Verify {
-        /// Folder of the log
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
-        /// Public key of the first epoch, as `vkey` had it when the log was made
-        #[arg(long, value_name = "KEY")]
-        vkey: Option<String>,
-        /// Checkpoint that was kept elsewhere; can be given several times
-        #[arg(long, value_name = "FILE")]
-        anchor: Vec<PathBuf>,
-        /// JSON instead of text
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the proof that a record is in the log
-    #[command(after_help = "Examples:
-  observer audit prove 4711 /var/lib/observer/audit > call.tlog-proof")]
-    Prove {
-        /// Index of the record (`metadata.sequence`)
-        index: u64,
-        /// Folder of the log
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
-    },
-    /// Check such a proof, and print the record
-    #[command(after_help = "Examples:
-  observer audit check-proof call.tlog-proof --vkey host.example/audit+1a2b3c4d+AX…")]
-    CheckProof {
-        /// The proof
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// Public key of the epoch that signed the checkpoint in it
-        #[arg(long, value_name = "KEY")]
-        vkey: String,
-    },
-    /// Print the records in a form that other systems read
-    #[command(after_help = "Examples:
-  observer audit export --since 24h > day.ocsf.jsonl
-  observer audit export --since 2026-11-01 --format csv --filter 'status>=400' > failed.csv")]
-    Export(ExportArgs),
-    /// Replace the signing key now, whether an agent writes the log or not
-    #[command(after_help = "Examples:
-  observer audit rotate-key /var/lib/observer/audit    after somebody could have read the key")]
-    RotateKey {
-        /// Folder of the log
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
-    },
-    /// Print the last checkpoint, to be kept elsewhere
-    #[command(after_help = "Examples:
-  observer audit checkpoint /var/lib/observer/audit | ssh backup tee -a checkpoints")]
-    Checkpoint {
-        /// Folder of the log
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
-    },
 }
 
 /// Arguments of `replay`.

@@ -11,12 +11,14 @@ use thiserror::Error;
 
 use super::alerts_args::{AlertsArgs, AlertsCommandArgs};
 use super::args::{
-    Args, AuditCommandArgs, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs,
-    InventoryArgs, OpenapiArgs, ReplayArgs, RunArgs, UsageArgs,
+    Args, CheckConfigArgs, CommandArgs, CompletionsArgs, DoctorArgs, InventoryArgs, OpenapiArgs,
+    ReplayArgs, RunArgs, UsageArgs,
 };
+use super::audit_args::AuditCommandArgs;
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
-use crate::config::{ConfigError, Settings, load};
+use crate::config::{ConfigError, RecordSettings, Settings, load};
+use crate::record::Secrets;
 use crate::usage::Dimension;
 
 /// What to do, with valid settings.
@@ -229,6 +231,8 @@ fn run(args: RunArgs) -> Result<Settings, ConfigError> {
         duration,
         both_sides,
         audit,
+        record,
+        record_secrets,
     } = args;
     let mut settings = from_file(config.as_deref())?;
     settings.format = format.unwrap_or(settings.format);
@@ -237,6 +241,13 @@ fn run(args: RunArgs) -> Result<Settings, ConfigError> {
     settings.duration = duration.or(settings.duration);
     settings.capture.both_sides |= both_sides;
     settings.audit.enabled |= audit;
+    settings.record = record.map(|file| RecordSettings {
+        file,
+        secrets: match record_secrets {
+            true => Secrets::Kept,
+            false => Secrets::Redacted,
+        },
+    });
     Ok(settings)
 }
 
@@ -370,6 +381,7 @@ mod tests {
             &["run", "--duration", "soon"][..],
             &["run", "--metrics", "9464"],
             &["run", "--format", "xml"],
+            &["run", "--record-secrets"],
             &["replay"],
             &["nonsense"],
             &[],
@@ -391,7 +403,9 @@ mod tests {
 
     #[test]
     fn every_command_has_examples() {
-        for sub in Args::command().get_subcommands() {
+        let root = Args::command();
+        let audit = root.find_subcommand("audit").unwrap();
+        for sub in root.get_subcommands().chain(audit.get_subcommands()) {
             let help = sub
                 .get_after_help()
                 .map(ToString::to_string)

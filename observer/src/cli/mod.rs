@@ -5,13 +5,15 @@
 
 mod alerts_args;
 mod args;
+mod audit_args;
 mod command;
 mod doctor;
 mod exit;
 mod query_args;
 
 pub use alerts_args::{AlertsCommandArgs, NewSilenceArgs, SilenceArgs, SilenceCommandArgs};
-pub use args::{Args, AuditCommandArgs};
+pub use args::Args;
+pub use audit_args::{AuditCommandArgs, WitnessArgs};
 pub use clap_complete::Shell;
 pub use command::{
     CliError, Command, InventoryCommand, UsageCommand, completions, parse, parse_from,
@@ -19,5 +21,5 @@ pub use command::{
 pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport};
 pub use exit::Exit;
 pub use query_args::{
-    ExportArgs, QueryArgs, RecordFormat, ReportArgs, ReviewArgs, ReviewCommandArgs,
+    ExportArgs, ExportFormat, QueryArgs, RecordFormat, ReportArgs, ReviewArgs, ReviewCommandArgs,
 };

@@ -47,6 +47,24 @@ pub struct QueryArgs {
     /// Read every record instead of using the index
     #[arg(long)]
     pub scan: bool,
+    /// File with the private key of a reader, for records that are sealed (`observer audit keygen`)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// Form of exported records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// OCSF, one JSON object a line, as it is in the log
+    Ocsf,
+    /// The same
+    Jsonl,
+    /// Elastic Common Schema, one JSON object a line
+    Ecs,
+    /// Comma-separated values with a head line
+    Csv,
+    /// Apache Parquet, a column for each field
+    Parquet,
 }
 
 /// Arguments of `audit export`.
@@ -63,7 +81,19 @@ pub struct ExportArgs {
     pub filter: Option<String>,
     /// Form of the records
     #[arg(long, value_enum, default_value = "ocsf")]
-    pub format: RecordFormat,
+    pub format: ExportFormat,
+    /// File with the private key of a reader, for records that are sealed (`observer audit keygen`)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(long)]
+    pub follow: bool,
+    /// File that remembers the next record: after a break it goes on there
+    #[arg(long, value_name = "FILE")]
+    pub cursor: Option<PathBuf>,
+    /// After each batch, the last checkpoint as a record: whoever keeps it holds an anchor
+    #[arg(long)]
+    pub anchors: bool,
 }
 
 /// Arguments of `report`.
@@ -81,6 +111,9 @@ pub struct ReportArgs {
     /// Public key of the log's first epoch, as `vkey` had it when the log was made
     #[arg(long, value_name = "KEY")]
     pub vkey: Option<String>,
+    /// File with the private key of a reader, for records that are sealed (`observer audit keygen`)
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
 }
 
 /// Arguments of `review`.

@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(
             error("[detekt]\n"),
             "o.toml:1: unknown key \"detekt\": there are format, metrics, state_dir, duration, limit, and \
-             the sections identity, catalog, unsafe_capture, audit, capture, proxies, detect, alert, block"
+             the sections identity, catalog, unsafe_capture, capture, audit, proxies, detect, alert, block"
         );
         assert_eq!(
             error("capture = 1\n"),

@@ -4,6 +4,7 @@
 //! the key. Never: a setting that is ignored, guessed or silently clamped. Every setting is
 //! declared once, in `table`; the sample file and `check-config` come from there.
 
+mod audit_table;
 mod callers_table;
 mod capture_table;
 mod error;
@@ -16,6 +17,8 @@ mod values;
 
 pub use error::ConfigError;
 pub use file::{load, parse};
-pub use settings::{BlockSettings, Capture, Format, IdentitySettings, Settings, UnsafeCapture};
+pub use settings::{
+    BlockSettings, Capture, Format, IdentitySettings, RecordSettings, Settings, UnsafeCapture,
+};
 pub use table::{effective, sample};
 pub use values::{MetricsAddress, parse_duration, parse_metrics, parse_size};

@@ -12,6 +12,7 @@ use crate::catalog::{CatalogLimits, RouteRule};
 use crate::detect::DetectSettings;
 use crate::kernel::{CaptureFilters, Network, SocketCapture};
 use crate::protocol::BODY_PEEK;
+use crate::record::Secrets;
 use crate::usage::Limit;
 
 /// How calls are shown on the standard output.
@@ -155,6 +156,18 @@ pub struct Settings {
     pub unsafe_capture: UnsafeCapture,
     /// Whether and how the audit log is written.
     pub audit: AuditSettings,
+    /// Where a recording of this run is written, if anywhere. By flag alone: a recording is for
+    /// a while.
+    pub record: Option<RecordSettings>,
+}
+
+/// A recording of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// The transcript; there must be no such file yet.
+    pub file: PathBuf,
+    /// What becomes of secrets.
+    pub secrets: Secrets,
 }
 
 impl Default for Settings {
@@ -177,6 +190,7 @@ impl Default for Settings {
             openapi_documents: None,
             unsafe_capture: UnsafeCapture::default(),
             audit: AuditSettings::default(),
+            record: None,
         }
     }
 }

@@ -5,14 +5,13 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::audit_table::AUDIT;
 use super::callers_table::{CALLERS, route_rule};
 use super::capture_table::CAPTURE;
 use super::findings_table::FINDINGS;
 use super::limits_table::{BLOCK, LIMIT};
 use super::settings::{Format, Settings};
-use super::values::{
-    in_range, parse_duration, parse_metrics, parse_size, quoted, show_size, show_time, time,
-};
+use super::values::{in_range, parse_duration, parse_metrics, quoted, show_time, time};
 
 /// Entries of one filter; the kernel half has room for as many.
 pub(super) const FILTER_ENTRIES: usize = observer_common::conn::FILTER_ENTRIES as usize;
@@ -25,20 +24,6 @@ const MAX_ROUTES: RangeInclusive<u64> = 10..=10_000;
 
 /// Each is compared with each key of each query.
 const MAX_NAMES: usize = 64;
-
-/// Below this every disk is busy with syncing; above it too much is at stake.
-const AUDIT_COMMIT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
-/// An idle log grows by this; a day of silence is the longest that still tells a stop from a lull.
-const AUDIT_HEARTBEAT: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(86_400);
-/// A new key costs three syncs and a small file.
-const AUDIT_KEY_EPOCH: RangeInclusive<Duration> =
-    Duration::from_secs(60)..=Duration::from_secs(366 * 86_400);
-/// Less is no log; ten years is more than any rule asks for.
-const AUDIT_MAX_AGE: RangeInclusive<Duration> =
-    Duration::from_secs(3600)..=Duration::from_secs(3660 * 86_400);
-/// Two segments at least: one is being written.
-const AUDIT_MAX_BYTES: RangeInclusive<u64> = (128 << 20)..=(64 << 40);
 
 /// A value as it stands in a file.
 #[derive(Clone, Debug)]
@@ -69,7 +54,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    let tables = [GENERAL, CAPTURE, CALLERS, FINDINGS, BLOCK];
+    let tables = [GENERAL, CAPTURE, AUDIT, CALLERS, FINDINGS, BLOCK];
     tables.into_iter().flatten()
 }
 
@@ -218,74 +203,6 @@ const GENERAL: &[Setting] = &[
                 &settings.unsafe_capture.query_values.join(", "),
             ))
         },
-        example: "",
-    },
-    Setting {
-        key: "audit.enabled",
-        doc: &["Write the audit log, in the folder `audit` under `state_dir`. Flag: --audit."],
-        set: |settings, given| {
-            settings.audit.enabled = boolean(given)?;
-            Ok(())
-        },
-        show: |settings| Some(settings.audit.enabled.to_string()),
-        example: "",
-    },
-    Setting {
-        key: "audit.commit",
-        doc: &["Records are safe on the disk after this time at most: 10ms to 10s."],
-        set: |settings, given| {
-            settings.audit.commit = duration(given, &AUDIT_COMMIT)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.audit.commit))),
-        example: "",
-    },
-    Setting {
-        key: "audit.heartbeat",
-        doc: &["Without calls for this time, the log says that the agent is alive: 1s to 1d."],
-        set: |settings, given| {
-            settings.audit.heartbeat = duration(given, &AUDIT_HEARTBEAT)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.audit.heartbeat))),
-        example: "",
-    },
-    Setting {
-        key: "audit.key_epoch",
-        doc: &[
-            "The signing key is replaced after this time, and the old one destroyed: 1m to 366d.",
-        ],
-        set: |settings, given| {
-            settings.audit.key_epoch = duration(given, &AUDIT_KEY_EPOCH)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.audit.key_epoch))),
-        example: "",
-    },
-    Setting {
-        key: "audit.max_age",
-        doc: &["What is older than this is removed, in whole segments: 1h to 3660d."],
-        set: |settings, given| {
-            settings.audit.max_age = duration(given, &AUDIT_MAX_AGE)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.audit.max_age))),
-        example: "",
-    },
-    Setting {
-        key: "audit.max_bytes",
-        doc: &[
-            "The oldest is removed, in whole segments, while the log is larger: 128MiB to 65536GiB.",
-        ],
-        set: |settings, given| {
-            let bytes = match given {
-                Given::Integer(bytes) => bytes,
-                given => parse_size(string(given)?)?,
-            };
-            settings.audit.max_bytes = in_range(bytes, &AUDIT_MAX_BYTES, show_size)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_size(settings.audit.max_bytes))),
         example: "",
     },
 ];

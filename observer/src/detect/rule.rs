@@ -62,6 +62,7 @@ rules! {
     CLEARTEXT_CREDENTIAL "cleartext_credential" "T1040" Medium "a credential is sent without TLS over a network"
     CREDENTIAL_IN_URL "credential_in_url" "T1552" Medium "a credential is part of the URL, where logs keep it"
     LONG_LIVED_TOKEN "long_lived_token" "T1550.001" Low "a token is valid for longer than a day"
+    AUDIT_LOG_FAILING "audit_log_failing" "T1562.006" High "the audit log cannot be written, cannot keep up, or is not the one it was"
     LIMIT_EXCEEDED "limit_exceeded" "T1499" Medium "a limit of the settings is exceeded"
     BASIC_AUTH "basic_auth" "T1110" Low "passwords go with every request"
     SYMMETRIC_TOKEN "symmetric_token" "T1606.001" Low "tokens are signed with a shared secret"

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use super::escape::push_json;
 use super::timestamp::push_rfc3339;
-use crate::call::{ApiCall, Claims, Identity};
+use crate::audit::push_claims;
+use crate::call::{ApiCall, Identity};
 use crate::detect::Finding;
 use crate::stream::{TlsHello, TlsVersion};
 
@@ -219,51 +220,8 @@ fn push_identity(out: &mut String, identity: &Identity) {
     text(out, "source", source);
     let _ = write!(out, ",\"verified\":{verified}");
     if let Some(claims) = claims.as_deref() {
-        push_claims(out, claims);
-    }
-    out.push('}');
-}
-
-/// Under the names that the token has for them (RFC 7519 §4.1).
-fn push_claims(out: &mut String, claims: &Claims) {
-    let Claims {
-        issuer,
-        subject,
-        client,
-        audience,
-        scopes,
-        expires_s,
-        issued_s,
-        algorithm,
-        key_id,
-    } = claims;
-    key(out, "claims");
-    let start = out.len();
-    for (name, value) in [
-        ("iss", issuer),
-        ("sub", subject),
-        ("client", client),
-        ("alg", algorithm),
-        ("kid", key_id),
-    ] {
-        optional(out, name, value.as_deref());
-    }
-    for (name, values) in [("aud", audience), ("scope", scopes)] {
-        if !values.is_empty() {
-            list(out, name, values.iter().map(|value| &**value));
-        }
-    }
-    for (name, seconds) in [("exp", expires_s), ("iat", issued_s)] {
-        if let Some(seconds) = seconds {
-            key(out, name);
-            let _ = write!(out, "{seconds}");
-        }
-    }
-    // The first name came with a comma.
-    if out.len() > start {
-        out.replace_range(start..=start, "{");
-    } else {
-        out.push('{');
+        key(out, "claims");
+        push_claims(out, claims, push_json);
     }
     out.push('}');
 }
@@ -482,6 +440,17 @@ mod tests {
             \"claims\":{\"iss\":\"https://id.example\",\"scope\":[\"read\",\"write\"],\
             \"exp\":1760000000}},\"auth\"";
         assert!(line(&call).contains(told), "{}", line(&call));
+        identity.claims = Some(Arc::new(Claims {
+            issuer: Some("x".repeat(5000).into()),
+            scopes: vec!["s".into(); 500],
+            ..Claims::default()
+        }));
+        call.identity = Some(Arc::new(identity.clone()));
+        let told = line(&call);
+        assert!(
+            told.len() < 2000 && told.contains(&"x".repeat(256)),
+            "{told}"
+        );
         identity.claims = Some(Arc::default());
         call.identity = Some(Arc::new(identity));
         assert!(line(&call).contains("\"claims\":{}},\"auth\""));

@@ -14,7 +14,9 @@ mod usage_report;
 
 pub(crate) use escape::{harden_json, terminal_text};
 pub use jsonl::Jsonl;
-pub use records::{Grid, RECORD_COLUMNS, csv_head, csv_row, ecs, record_row};
+pub use records::{
+    Grid, ParquetError, ParquetRecords, RECORD_COLUMNS, csv_head, csv_row, ecs, record_row,
+};
 pub use review::{review_page, review_text};
 pub use table::{Style, Table};
 pub(crate) use timestamp::{push_rfc3339, rfc3339};

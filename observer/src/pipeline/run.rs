@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Counts, Output, PipelineSettings};
 use crate::call::{Calls, Fingerprints, OpenCalls, TrustedProxies};
 use crate::protocol::{Http, Message, ProtocolShared};
+use crate::record::{Recorder, Secrets};
 use crate::stream::{
     Bytes, Chunk, Conn, ConnId, Direction, Input, Segment, StreamPair, StreamShared, Table,
 };
@@ -36,6 +37,7 @@ struct Shared {
     stream: StreamShared,
     protocol: ProtocolShared,
     calls: Calls,
+    recorder: Option<Box<Recorder>>,
 }
 
 impl Pipeline {
@@ -49,6 +51,7 @@ impl Pipeline {
                 stream: StreamShared::default(),
                 protocol,
                 calls: Calls::new(settings.clock_offset_ns, settings.both_sides),
+                recorder: None,
             },
             settings,
             holding: false,
@@ -90,6 +93,27 @@ impl Pipeline {
         std::mem::replace(&mut self.shared.stream.patience_ns, patience_ns)
     }
 
+    /// Records what comes from now on; [`Self::take_recorded`] has to be called now and then.
+    pub fn record(&mut self, secrets: Secrets) {
+        self.shared.protocol.tell_passed = secrets == Secrets::Redacted;
+        self.shared.recorder = Some(Box::new(Recorder::new(secrets)));
+    }
+
+    /// Lines of the transcript that are complete.
+    pub fn take_recorded(&mut self) -> Vec<u8> {
+        let recorder = self.shared.recorder.as_mut();
+        recorder
+            .map(|recorder| recorder.take_lines())
+            .unwrap_or_default()
+    }
+
+    /// Records nothing of this connection that is not written yet.
+    pub fn forget_recorded(&mut self, conn: ConnId) {
+        if let Some(recorder) = &mut self.shared.recorder {
+            recorder.forget(conn);
+        }
+    }
+
     /// Gives a connection the name that its source has for it.
     pub fn set_label(&mut self, conn: ConnId, label: Arc<str>, out: &mut impl FnMut(Output)) {
         self.learn(conn, out, |conn| conn.label = Some(label));
@@ -112,6 +136,21 @@ impl Pipeline {
             }
             Input::OwnerFollows { conn } => {
                 self.learn(conn, out, |conn| conn.awaits_process = true);
+            }
+            Input::LeftOut {
+                conn,
+                time_ns,
+                direction,
+                offset,
+                len,
+            } => {
+                self.observed(conn, time_ns, out);
+                if let Some(observed) = self.connections.peek(conn) {
+                    observed.begin(offset > 0, false, &mut self.shared);
+                    observed.run(&mut self.shared, out, |stream, shared, mut sink| {
+                        stream.left_out(direction, time_ns, offset, len, shared, &mut sink);
+                    });
+                }
             }
             Input::End {
                 conn,
@@ -187,8 +226,10 @@ impl Pipeline {
             stream,
             protocol,
             calls,
+            recorder,
         } = &self.shared;
-        stream.held_bytes + protocol.head_bytes + protocol.h2_bytes + calls.open_bytes()
+        let recorded = recorder.as_ref().map_or(0, |recorder| recorder.memory());
+        stream.held_bytes + protocol.head_bytes + protocol.h2_bytes + calls.open_bytes() + recorded
     }
 
     /// Tells the calls that waited for what became known of a connection.
@@ -326,22 +367,36 @@ impl Observed {
             stream: stream_shared,
             protocol,
             calls,
+            recorder,
         } = shared;
         pass(stream, stream_shared, &mut |chunk| {
-            http.push(&chunk, protocol, &mut |message| match message {
-                Message::Skip { direction, until } => out(Output::Skip {
-                    conn: conn.id,
-                    direction,
-                    until: conn.position(until),
-                }),
-                Message::Verdict(verdict) => out(Output::Verdict {
-                    conn: conn.id,
-                    verdict,
-                }),
-                message => {
-                    calls.push(conn, open, &message, &mut |call| out(Output::Call(call)));
+            if let Some(recorder) = recorder {
+                recorder.chunk(conn, &chunk);
+            }
+            let mut tell = |message: Message<'_>| {
+                if let Some(recorder) = recorder {
+                    recorder.message(conn, chunk.time_ns, &message);
                 }
-            })
+                match message {
+                    Message::Skip { direction, until } => out(Output::Skip {
+                        conn: conn.id,
+                        direction,
+                        until: conn.position(until),
+                    }),
+                    Message::Verdict(verdict) => out(Output::Verdict {
+                        conn: conn.id,
+                        verdict,
+                    }),
+                    message => {
+                        calls.push(conn, open, &message, &mut |call| out(Output::Call(call)));
+                    }
+                }
+            };
+            let asked = http.push(&chunk, protocol, &mut tell);
+            if let Some(recorder) = recorder {
+                recorder.settle(conn, http.requests(), calls.clock_offset_ns);
+            }
+            asked
         });
     }
 
@@ -410,14 +465,23 @@ impl Observed {
             ..
         } = self;
         let Shared {
-            protocol, calls, ..
+            protocol,
+            calls,
+            recorder,
+            stream: _,
         } = shared;
         if let Some(mut http) = http {
             http.close(protocol, &mut |message| {
+                if let Some(recorder) = recorder {
+                    recorder.message(&conn, now_ns, &message);
+                }
                 calls.push(&conn, &mut open, &message, &mut |call| {
                     out(Output::Call(call));
                 });
             });
+        }
+        if let Some(recorder) = recorder {
+            recorder.close(&conn, calls.clock_offset_ns);
         }
         calls.close(&conn, &mut open, now_ns, &mut |call| {
             out(Output::Call(call));

@@ -101,15 +101,19 @@ impl Lengths {
     }
 }
 
-/// Digits only: signs and blanks are how lengths are smuggled.
-fn number(digits: &[u8]) -> Option<u64> {
+/// Digits only: signs and blanks are how lengths are smuggled, and so are numbers that some read
+/// as negative.
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0u64, |value, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
+    digits
+        .iter()
+        .try_fold(0u64, |value, digit| {
+            let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+            value.checked_mul(10)?.checked_add(digit)
+        })
+        .filter(|value| i64::try_from(*value).is_ok())
 }
 
 #[cfg(test)]

@@ -11,20 +11,18 @@ use super::framing::{Framing, Lengths};
 use super::head::{
     MAX_HEAD, MAX_HEADERS, complete_version, has_bare_lf, head_end, lax_grammar, unfold,
 };
-use super::opening::{Opening, is_simple, opening, skip_empty_lines};
+use super::opening::{Opening, opening, skip_empty_lines};
 use super::pairing::Kind;
 use super::reading::{Reader, Role, so_far};
 use super::rpc::{Messages, Rpc};
 use super::side::{Refused, State};
+use super::simple::SIMPLE;
 use super::upgraded::Upgrade;
-use super::{Marks, Message, RequestHead, ResponseHead, Verdict};
+use super::{BodyForm, Marks, Message, RequestHead, ResponseHead, Verdict};
 use crate::stream::add;
 
 /// First bytes within which a kept head must have shown what it is.
 const OPENING_LEN: usize = 64;
-
-/// Stands for the version of HTTP/0.9 in [`RequestHead::version`].
-const SIMPLE: u8 = 9;
 
 /// What became of a head.
 enum Parsed {
@@ -77,6 +75,18 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             self.refuse(refused, bytes.len());
             return bytes.len();
         }
+        if self.role == Role::Response && self.pairing.expects_simple() {
+            let head = std::mem::take(&mut self.side.head);
+            let simple = self.simple(&head);
+            self.side.head = head;
+            if simple {
+                // What was kept is the start of the answer.
+                self.side.drop_head(self.shared);
+                self.passed(Some(BodyForm::Plain), before as u64, false);
+                self.side.body = before as u64;
+                return 0;
+            }
+        }
         if before < OPENING_LEN && opening(&self.side.head, self.side.found) == Opening::Other {
             let found = self.side.found;
             self.invalid = true;
@@ -115,61 +125,6 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
     }
 
-    /// Takes a message of HTTP/0.9 (RFC 1945 §5, §6), which is the only one of its connection: a
-    /// line, and an answer without head.
-    fn simple(&mut self, head: &[u8]) -> bool {
-        if self.side.found {
-            return false;
-        }
-        if self.role == Role::Response {
-            let same = head.iter().zip(b"HTTP/1.").all(|(byte, own)| byte == own);
-            if same || !self.pairing.expects_simple() {
-                return false;
-            }
-            let Self {
-                side,
-                pairing,
-                shared,
-                out,
-                ..
-            } = self;
-            let answered = pairing.response(side.start_ns, |_| {});
-            side.id = answered.map(|request| request.id);
-            side.state = State::Close;
-            (side.body, side.marks, side.peek) = (0, Marks::NONE, 0);
-            shared.counts.responses += 1;
-            if let Some(id) = side.id {
-                out(Message::Response(ResponseHead {
-                    id,
-                    status: None,
-                    fields: &[],
-                    marks: Marks::NONE,
-                }));
-            }
-            return true;
-        }
-        let line = memchr(b'\n', head).and_then(|end| head.get(..end));
-        let Some(line) = line.filter(|line| !self.confirmed && is_simple(line)) else {
-            return false;
-        };
-        let Ok(line) = std::str::from_utf8(line.trim_ascii_end()) else {
-            return false;
-        };
-        let (method, target) = line.split_once(' ').unwrap_or((line, ""));
-        // Some send fields all the same.
-        let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let after = head.get(line.len()..).unwrap_or_default();
-        let after = memchr(b'\n', after).and_then(|end| after.get(end + 1..));
-        let fields = match httparse::parse_headers(after.unwrap_or_default(), &mut fields) {
-            Ok(Status::Complete((_, fields))) => fields,
-            _ => &[],
-        };
-        self.request(method, target, SIMPLE, fields, Marks::NONE);
-        // Whatever follows is no second request.
-        self.side.state = State::Close;
-        true
-    }
-
     fn search_again(&mut self, bytes: &[u8]) -> usize {
         let seen = opening(bytes, true);
         let hopeful = match self.role {
@@ -182,6 +137,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     fn refuse(&mut self, refused: Refused, passed: usize) {
         refused.count(&mut self.shared.counts);
         add(&mut self.shared.counts.searched_bytes, passed as u64);
+        self.passed(None, passed as u64, true);
         self.boundary_lost(true);
     }
 
@@ -196,6 +152,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             }
         }
         add(&mut counts.searched_bytes, passed as u64);
+        self.passed(None, passed as u64, true);
         self.boundary_lost(true);
     }
 
@@ -296,7 +253,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         self.side.doubtful = false;
     }
 
-    fn request(
+    pub(super) fn request(
         &mut self,
         method: &str,
         target: &str,

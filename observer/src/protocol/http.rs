@@ -44,6 +44,8 @@ pub struct ProtocolShared {
     pub skip_bodies: bool,
     /// First bytes of a body that are told, if they may name an operation or an error.
     pub body_peek: u32,
+    /// [`Message::Passed`] is wanted.
+    pub tell_passed: bool,
     /// The fields of the header block at hand.
     pub(super) fields: FieldList,
     pub(super) scratch: Scratch,
@@ -59,6 +61,7 @@ impl Default for ProtocolShared {
             h2_limit: H2_LIMIT,
             skip_bodies: true,
             body_peek: BODY_PEEK,
+            tell_passed: false,
             fields: FieldList::default(),
             scratch: Scratch::default(),
         }

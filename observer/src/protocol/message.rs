@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use httparse::Header;
 
-use super::{Marks, Rpc, Verdict, WebSocketSide};
+use super::{Marks, Passed, Rpc, Verdict, WebSocketSide};
 use crate::stream::Direction;
 
 /// The head of a request.
@@ -133,6 +133,9 @@ pub enum Message<'a> {
         /// Place of the next byte that is needed, as in [`crate::stream::Chunk::at`].
         until: u64,
     },
+    /// Bytes of which no other message tells. Told only if that was asked for
+    /// ([`super::ProtocolShared::tell_passed`]).
+    Passed(Passed<'a>),
     /// What the connection speaks, each at most once.
     Verdict(Verdict),
 }

@@ -153,9 +153,16 @@ pub(super) fn is_simple(line: &[u8]) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     let method = words.next().unwrap_or_default();
     let target = words.next().unwrap_or_default();
+    // With no blank before the version, all of it is the target.
+    let versioned = target
+        .strip_suffix(b"HTTP/1.0")
+        .or_else(|| target.strip_suffix(b"HTTP/1.1"))
+        .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'));
+    let plain = METHODS.contains(&method) && target.first() == Some(&b'/');
+    let upper = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
+    let named = versioned && !method.is_empty() && method.iter().all(upper);
     words.next().is_none()
-        && METHODS.contains(&method)
-        && target.first() == Some(&b'/')
+        && (plain || named)
         && target
             .iter()
             .all(|byte| byte.is_ascii_graphic() || *byte >= 0x80)
@@ -203,6 +210,9 @@ mod tests {
             (b"PING\r\n", Opening::Other),
             (b"GET /\r\n", Opening::Request),
             (b"GET key\r\n", Opening::Other),
+            (b"SEARCH_X /HTTP/1.1\r\n", Opening::Request),
+            (b"OPTIONS HTTP/1.1\r\n", Opening::Request),
+            (b"PRIVMSG /a\r\n", Opening::Other),
             (b"HTTP/2 200\r\n", Opening::Other),
             (b"\0\0\0\0", Opening::Other),
             (b"\r\n", Opening::Incomplete),

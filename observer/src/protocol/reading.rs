@@ -6,7 +6,7 @@ use super::opening::{Opening, opening};
 use super::pairing::Pairing;
 use super::side::{Side, State};
 use super::upgraded::Upgrade;
-use super::{Marks, Message};
+use super::{BodyForm, Marks, Message, Passed};
 use crate::stream::{Direction, add};
 
 /// The capture is asked to leave out the rest of a body if more than this is left of it: asking
@@ -63,7 +63,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 State::Length(left) => self.length(bytes, left),
                 State::Close => {
                     self.side.body = self.side.body.saturating_add(bytes.len() as u64);
-                    self.content(bytes);
+                    self.content(bytes, BodyForm::Plain);
                     bytes.len()
                 }
                 State::Chunked(chunked) => self.chunked(bytes, chunked),
@@ -79,6 +79,12 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return;
         }
         let mark = if asked { Marks::NONE } else { Marks::GAP };
+        let form = match self.side.state {
+            State::Length(_) | State::Close => Some(BodyForm::Plain),
+            State::Chunked(chunked) if len <= chunked.left() => Some(BodyForm::Chunk),
+            State::Chunked(_) | State::Head | State::Search => None,
+        };
+        self.passed(form, len, !asked);
         self.side.peek = 0;
         if let Some(messages) = &mut self.side.messages {
             messages.pass(len);
@@ -179,7 +185,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         self.side.body = self.side.body.saturating_add(taken as u64);
         self.side.state = State::Length(left - taken as u64);
-        self.content(bytes.get(..taken).unwrap_or_default());
+        self.content(bytes.get(..taken).unwrap_or_default(), BodyForm::Plain);
         if taken as u64 == left {
             self.finish();
         }
@@ -187,10 +193,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     }
 
     fn chunked(&mut self, bytes: &[u8], mut chunked: Chunked) -> usize {
-        let Self {
-            side, role, out, ..
-        } = self;
-        let progress = chunked.push(bytes, &mut |bytes| tell(side, *role, bytes, out));
+        let teller = self.teller(BodyForm::Chunk);
+        let Self { side, out, .. } = self;
+        let progress = chunked.push(bytes, &mut |bytes| teller.tell(side, bytes, out));
         match progress {
             Progress::More => {
                 self.side.state = State::Chunked(chunked);
@@ -198,6 +203,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             }
             Progress::Done(taken) => {
                 self.side.body = chunked.decoded;
+                self.passed(Some(BodyForm::Chunk), 0, false);
                 if chunked.lax {
                     self.side.marks.add(Marks::LAX);
                 }
@@ -207,6 +213,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             Progress::Invalid => {
                 self.shared.counts.invalid_chunks += 1;
                 add(&mut self.shared.counts.searched_bytes, bytes.len() as u64);
+                self.passed(None, bytes.len() as u64, true);
                 self.cut(chunked.decoded);
                 self.boundary_lost(false);
                 bytes.len()
@@ -215,8 +222,31 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     }
 
     /// Tells the next part of a body, as far as it is wanted.
-    fn content(&mut self, bytes: &[u8]) {
-        tell(self.side, self.role, bytes, self.out);
+    fn content(&mut self, bytes: &[u8], form: BodyForm) {
+        self.teller(form).tell(self.side, bytes, self.out);
+    }
+
+    fn teller(&self, form: BodyForm) -> Teller {
+        Teller {
+            direction: self.direction,
+            role: self.role,
+            form,
+            passed: self.shared.tell_passed,
+        }
+    }
+
+    /// Tells of bytes of which nothing else is told.
+    pub(super) fn passed(&mut self, form: Option<BodyForm>, len: u64, lost: bool) {
+        if self.shared.tell_passed {
+            (self.out)(Message::Passed(Passed {
+                direction: self.direction,
+                id: self.side.id,
+                form,
+                len,
+                lost,
+                outline: None,
+            }));
+        }
     }
 
     /// Looks whether a message starts where a segment does.
@@ -232,6 +262,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return 0;
         }
         add(&mut self.shared.counts.searched_bytes, bytes.len() as u64);
+        self.passed(None, bytes.len() as u64, true);
         bytes.len()
     }
 
@@ -317,16 +348,41 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     }
 }
 
-fn tell(side: &mut Side, role: Role, bytes: &[u8], out: &mut impl FnMut(Message<'_>)) {
-    if let Some(messages) = &mut side.messages {
-        messages.push(bytes);
-    }
-    let wanted = bytes.len().min(side.peek as usize);
-    if let (Some(id), Some(bytes @ [_, ..])) = (side.id, bytes.get(..wanted)) {
-        // Not above what is wanted.
-        side.peek -= wanted as u32;
-        let request = role == Role::Request;
-        out(Message::Content { id, request, bytes });
+/// Tells the parts of one body.
+struct Teller {
+    direction: Direction,
+    role: Role,
+    form: BodyForm,
+    /// [`Message::Passed`] is wanted.
+    passed: bool,
+}
+
+impl Teller {
+    fn tell(&self, side: &mut Side, bytes: &[u8], out: &mut impl FnMut(Message<'_>)) {
+        if self.passed {
+            let outline = side
+                .messages
+                .as_ref()
+                .map(|messages| messages.outline(bytes));
+            out(Message::Passed(Passed {
+                direction: self.direction,
+                id: side.id,
+                form: Some(self.form),
+                len: bytes.len() as u64,
+                lost: false,
+                outline: outline.as_deref(),
+            }));
+        }
+        if let Some(messages) = &mut side.messages {
+            messages.push(bytes);
+        }
+        let wanted = bytes.len().min(side.peek as usize);
+        if let (Some(id), Some(bytes @ [_, ..])) = (side.id, bytes.get(..wanted)) {
+            // Not above what is wanted.
+            side.peek -= wanted as u32;
+            let request = self.role == Role::Request;
+            out(Message::Content { id, request, bytes });
+        }
     }
 }
 

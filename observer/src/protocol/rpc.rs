@@ -176,6 +176,35 @@ impl Messages {
         }
     }
 
+    /// These bytes, which come next, with zeros for all but the prefixes of messages.
+    pub(super) fn outline(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut outline = vec![0; bytes.len()];
+        if self.rpc == Rpc::WebText {
+            return outline;
+        }
+        let mut state = self.clone();
+        let mut at = 0;
+        while !state.lost
+            && let Some(rest) = bytes.get(at..)
+            && let Some((first, _)) = rest.split_first_chunk::<1>()
+        {
+            if state.left > 0 {
+                let taken = rest.len().min(state.left as usize);
+                // Not above `left`.
+                state.left -= taken as u32;
+                at += taken;
+                continue;
+            }
+            state.plain(first);
+            // What is a prefix of nothing is not shown.
+            if let (false, Some(place)) = (state.lost, outline.get_mut(at)) {
+                *place = first[0];
+            }
+            at += 1;
+        }
+        outline
+    }
+
     /// Bit 0: compressed. What ends a stream has a bit of its own.
     fn known_flags(&self) -> u8 {
         match self.rpc {

@@ -88,7 +88,7 @@ pub enum Wrong {
     },
     /// JSON of another shape.
     #[error(
-        "is not a connection (column {column}); wanted {{\"id\":\"…\",\"chunks\":[{{\"d\":\"c\"|\"s\",\"b\":\"<base64>\"}}|{{\"d\":…,\"gap\":N}}]}}"
+        "is not a connection (column {column}); wanted {{\"id\":\"…\",\"chunks\":[{{\"d\":\"c\"|\"s\",\"b\":\"<base64>\"}}|{{\"d\":…,\"gap\":N}}|{{\"d\":…,\"left_out\":N}}]}}"
     )]
     NotConnection {
         /// Column, from 1.
@@ -106,8 +106,8 @@ pub enum Wrong {
         /// Chunk, from 1.
         chunk: usize,
     },
-    /// Not exactly one of `b` and `gap`.
-    #[error("chunk {chunk}: wanted either \"b\" or \"gap\"")]
+    /// Not exactly one of `b`, `gap` and `left_out`.
+    #[error("chunk {chunk}: wanted one of \"b\", \"gap\" and \"left_out\"")]
     Content {
         /// Chunk, from 1.
         chunk: usize,

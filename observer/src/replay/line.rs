@@ -21,6 +21,18 @@ pub(super) struct Line<'a> {
     client: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     server: Option<Cow<'a, str>>,
+    /// `client`: the end observed is the client's; else the server's.
+    #[serde(borrow, default)]
+    role: Option<Cow<'a, str>>,
+    /// The TLS library that the bytes are plaintext of.
+    #[serde(borrow, default)]
+    pub tls: Option<Cow<'a, str>>,
+    /// The connection was open before it was observed.
+    #[serde(default)]
+    pub joined: bool,
+    /// It goes on in a later line with the same `id`.
+    #[serde(default)]
+    pub more: bool,
 }
 
 /// Bytes that went one way, or so many that are missing.
@@ -33,6 +45,8 @@ pub(super) struct ChunkLine<'a> {
     #[serde(default)]
     gap: Option<u64>,
     #[serde(default)]
+    left_out: Option<u64>,
+    #[serde(default)]
     t_ms: Option<f64>,
 }
 
@@ -41,6 +55,7 @@ pub(super) struct ChunkLine<'a> {
 pub(super) enum Content {
     Bytes(Vec<u8>),
     Gap(u64),
+    LeftOut(u64),
 }
 
 impl<'a> Line<'a> {
@@ -54,6 +69,11 @@ impl<'a> Line<'a> {
                 _ => Wrong::NotJson { column },
             }
         })
+    }
+
+    /// The end observed is the client's.
+    pub(super) fn at_client(&self) -> bool {
+        self.role.as_deref() == Some("client")
     }
 
     /// Client and server, if both are given.
@@ -81,12 +101,13 @@ impl ChunkLine<'_> {
     }
 
     pub(super) fn content(&self, chunk: usize) -> Result<Content, Wrong> {
-        match (&self.b, self.gap) {
-            (Some(text), None) => STANDARD
+        match (&self.b, self.gap, self.left_out) {
+            (Some(text), None, None) => STANDARD
                 .decode(text.as_bytes())
                 .map(Content::Bytes)
                 .map_err(|_| Wrong::Base64 { chunk }),
-            (None, Some(gap)) => Ok(Content::Gap(gap)),
+            (None, Some(gap), None) => Ok(Content::Gap(gap)),
+            (None, None, Some(len)) => Ok(Content::LeftOut(len)),
             _ => Err(Wrong::Content { chunk }),
         }
     }

@@ -27,6 +27,7 @@ mod fragments;
 mod json_log;
 mod line;
 mod network;
+mod open_lines;
 mod packets;
 #[cfg(test)]
 mod tests;

@@ -134,10 +134,10 @@ fn errors_name_file_line_and_fault_and_quote_nothing() {
             r#"{"chunks":[{"d":"c","gap":1},{"d":"c","b":"hunter2!"}]}"#,
             "chunk 2: \"b\" is not base64",
         ),
-        (r#"{"chunks":[{"d":"c"}]}"#, "chunk 1: wanted either"),
+        (r#"{"chunks":[{"d":"c"}]}"#, "chunk 1: wanted one of"),
         (
             r#"{"chunks":[{"d":"c","b":"","gap":1}]}"#,
-            "chunk 1: wanted either",
+            "chunk 1: wanted one of",
         ),
         (r#"{"chunks":[{"d":"c","gap":-1}]}"#, "is not a connection"),
         (

@@ -3,16 +3,15 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
 use super::capture_file::replay_capture;
-use super::line::{Content, Line};
+use super::open_lines::OpenLines;
 use super::packets::is_capture;
 use super::{ReplayError, Wrong};
 use crate::pipeline::{Output, Pipeline};
-use crate::stream::{Bytes, ConnId, Direction, Flow, Input};
+use crate::stream::ConnId;
 
 /// Longest line taken, bytes. One connection is held in memory at a time.
 pub const MAX_LINE: usize = 64 << 20;
@@ -31,8 +30,9 @@ pub struct Replayed {
 
 /// Replays a file: transcripts, pcap or pcapng, compressed with gzip or not.
 ///
-/// Each line of a transcript is a connection seen from its server's end, opened and closed within
-/// the line; blank lines are passed over. Connections of a capture file are seen from the end
+/// Each line of a transcript is a connection seen from its server's end unless it says otherwise,
+/// opened and closed within the line unless that says that there is more; blank lines are passed
+/// over. Connections of a capture file are seen from the end
 /// that was called. Times are those of the file. A connection whose chunks have none has calls
 /// without duration.
 pub fn replay_file(
@@ -113,6 +113,7 @@ fn replay_lines(
     out: &mut impl FnMut(Output),
 ) -> Result<Replayed, ReplayError> {
     let mut replayed = Replayed::default();
+    let mut open = OpenLines::default();
     let mut text = Vec::new();
     for line in 1u64.. {
         let path = || name.to_owned();
@@ -135,14 +136,17 @@ fn replay_lines(
         if text.trim_ascii().is_empty() {
             continue;
         }
-        replayed.chunks +=
-            connection(&text, ConnId(line), pipeline, out).map_err(|wrong| ReplayError::Line {
+        let part = open
+            .replay(&text, ConnId(line), pipeline, out)
+            .map_err(|wrong| ReplayError::Line {
                 path: path(),
                 line,
                 wrong,
             })?;
-        replayed.connections += 1;
+        replayed.chunks += part.chunks;
+        replayed.connections += part.connections;
     }
+    open.finish(pipeline, out);
     Ok(replayed)
 }
 
@@ -150,74 +154,4 @@ fn replay_lines(
 fn read_line(reader: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<bool> {
     let bound = MAX_LINE as u64 + 1;
     Ok(reader.take(bound).read_until(b'\n', text)? > 0)
-}
-
-/// Replays one connection, and returns how many chunks it had.
-fn connection(
-    text: &[u8],
-    conn: ConnId,
-    pipeline: &mut Pipeline,
-    out: &mut impl FnMut(Output),
-) -> Result<u64, Wrong> {
-    let line = Line::parse(text.trim_ascii_end())?;
-    let ends = line.ends()?;
-    let mut timed = false;
-    for (index, chunk) in line.chunks.iter().enumerate() {
-        chunk.direction(index + 1)?;
-        timed |= chunk.time_ns(index + 1)?.is_some();
-    }
-    let mut out = |output| match output {
-        // Without times there is no duration, rather than one of zero.
-        Output::Call(mut call) if !timed => {
-            call.duration_ns = None;
-            out(Output::Call(call));
-        }
-        output => out(output),
-    };
-    if let Some(id) = &line.id {
-        pipeline.set_label(conn, Arc::from(id.as_ref()), &mut out);
-    }
-    if let Some((client, server)) = ends {
-        let flow = Flow {
-            local: server,
-            remote: client,
-            link: None,
-        };
-        pipeline.push(Input::Peer { conn, flow }, &mut out);
-    }
-    let mut time_ns = 0;
-    let mut result = Ok(());
-    let (mut inbound, mut outbound) = (0u64, 0u64);
-    for (index, chunk) in line.chunks.iter().enumerate() {
-        let number = index + 1;
-        let (direction, content) = match (chunk.direction(number), chunk.content(number)) {
-            (Ok(direction), Ok(content)) => (direction, content),
-            (Err(wrong), _) | (_, Err(wrong)) => {
-                result = Err(wrong);
-                break;
-            }
-        };
-        // Time never runs back within a connection.
-        time_ns = chunk.time_ns(number)?.unwrap_or(time_ns).max(time_ns);
-        let offset = match direction {
-            Direction::Inbound => &mut inbound,
-            Direction::Outbound => &mut outbound,
-        };
-        let (bytes, len) = match &content {
-            Content::Bytes(bytes) => (bytes.as_slice(), bytes.len() as u64),
-            Content::Gap(len) => (&[][..], *len),
-        };
-        let piece = Bytes {
-            conn,
-            time_ns,
-            direction,
-            offset: *offset,
-            len,
-            bytes,
-        };
-        *offset = offset.saturating_add(len);
-        pipeline.push(Input::Bytes(piece), &mut out);
-    }
-    pipeline.push(Input::Closed { conn, time_ns }, &mut out);
-    result.map(|()| line.chunks.len() as u64)
 }

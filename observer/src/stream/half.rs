@@ -205,6 +205,31 @@ impl Half {
         pass.put(offset, len, bytes, false);
     }
 
+    /// Passes over bytes that were left out on purpose.
+    pub(super) fn left_out(
+        &mut self,
+        direction: Direction,
+        time_ns: u64,
+        len: u64,
+        shared: &mut StreamShared,
+        sink: &mut impl FnMut(Chunk<'_>) -> Option<u64>,
+    ) {
+        if self.ended {
+            shared.counts.after_end += u64::from(len > 0);
+            return;
+        }
+        let to = self.next.saturating_add(len);
+        self.skip_until = self.skip_until.max(to);
+        let mut pass = Pass {
+            half: self,
+            direction,
+            time_ns,
+            shared,
+            sink,
+        };
+        pass.advance_to(to);
+    }
+
     /// Gives up on the first hole, or on all of them.
     pub(super) fn release(
         &mut self,

@@ -94,6 +94,20 @@ pub enum Input<'a> {
     Segment(Segment<'a>),
     /// Bytes ordered by stream offset.
     Bytes(Bytes<'a>),
+    /// The next bytes of a direction were left out on purpose, by who recorded them: nothing is
+    /// lost.
+    LeftOut {
+        /// The stream pair.
+        conn: ConnId,
+        /// Monotonic nanoseconds.
+        time_ns: u64,
+        /// Which direction.
+        direction: Direction,
+        /// Bytes moved in this direction before these.
+        offset: u64,
+        /// How many.
+        len: u64,
+    },
     /// The addresses of a stream pair became known (a TLS object was bound to its socket).
     Peer {
         /// The stream pair.

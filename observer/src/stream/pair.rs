@@ -121,6 +121,22 @@ impl StreamPair {
         half.offset(direction, time_ns, offset, len, bytes, shared, sink);
     }
 
+    /// Passes over bytes that were left out on purpose. What was before the first piece of a
+    /// direction was not to be seen.
+    pub fn left_out(
+        &mut self,
+        direction: Direction,
+        time_ns: u64,
+        offset: u64,
+        len: u64,
+        shared: &mut StreamShared,
+        sink: &mut impl FnMut(Chunk<'_>) -> Option<u64>,
+    ) {
+        let half = self.half(direction);
+        half.start_at_offset(offset);
+        half.left_out(direction, time_ns, len, shared, sink);
+    }
+
     /// Bytes of this direction wait for others before them.
     pub fn holds(&self, direction: Direction) -> bool {
         match direction {

@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 
 use super::Ocsf;
+use crate::audit::claims::{MAX_NAME, push_claims};
+use crate::audit::json_text::push_text;
 use crate::call::{ApiCall, Claims, Identity, IdentityKind, Role};
 
-/// Bytes kept of a name: longer ones are no names.
-const MAX_NAME: usize = 256;
 /// Names of a caller in a record besides the one chosen. A request with more is hostile.
 const MAX_IDENTITIES: usize = 8;
-/// Audiences and scopes of a token in a record.
-const MAX_ITEMS: usize = 16;
 
 impl Ocsf {
     /// `actor`: the user or the session; for outgoing calls the program; else the connection is
@@ -135,55 +133,8 @@ impl Ocsf {
             self.name(",\"class\":", class);
         }
         if let Some(claims) = claims.as_deref().filter(|_| with_claims) {
-            self.claims(claims);
-        }
-        self.raw("}");
-    }
-
-    fn claims(&mut self, claims: &Claims) {
-        let Claims {
-            issuer,
-            subject,
-            client,
-            audience,
-            scopes,
-            expires_s,
-            issued_s,
-            algorithm,
-            key_id,
-        } = claims;
-        self.raw(",\"claims\":{");
-        let start = self.out.len();
-        for (key, value) in [
-            (",\"iss\":", issuer),
-            (",\"sub\":", subject),
-            (",\"client\":", client),
-            (",\"alg\":", algorithm),
-            (",\"kid\":", key_id),
-        ] {
-            if let Some(value) = value {
-                self.name(key, value);
-            }
-        }
-        for (key, values) in [(",\"aud\":[", audience), (",\"scope\":[", scopes)] {
-            if values.is_empty() {
-                continue;
-            }
-            self.raw(key);
-            for (at, value) in values.iter().take(MAX_ITEMS).enumerate() {
-                self.name(if at > 0 { "," } else { "" }, value);
-            }
-            self.cut |= values.len() > MAX_ITEMS;
-            self.raw("]");
-        }
-        for (key, seconds) in [("exp", expires_s), ("iat", issued_s)] {
-            if let Some(seconds) = seconds {
-                let _ = write!(self.out, ",\"{key}\":{seconds}");
-            }
-        }
-        // Each brought a comma, the first one too many.
-        if self.out.len() > start {
-            self.out.remove(start);
+            self.raw(",\"claims\":");
+            self.cut |= push_claims(&mut self.out, claims, push_text);
         }
         self.raw("}");
     }

@@ -38,7 +38,7 @@ const TOKEN_PARENTS: [&str; 7] = [
 ];
 
 /// Whether the call gives credentials for a session or a token.
-pub(super) fn is_login(call: &ApiCall) -> bool {
+pub(in crate::audit) fn is_login(call: &ApiCall) -> bool {
     /// Bytes of a segment that could be one of the words.
     const MOST: usize = 32;
     if call.method != "POST" || call.role != Role::Server {

@@ -83,6 +83,11 @@ pub(super) enum Kind {
 }
 
 impl Field {
+    /// Its values are numbers; else texts.
+    pub fn is_number(self) -> bool {
+        matches!(self.kind(), Kind::Number | Kind::Duration)
+    }
+
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 33] = [
         Self::Type,

@@ -25,3 +25,4 @@ pub use record::{Record, Value};
 pub use run::{Each, Search, Stats};
 
 pub(super) use indexer::remove as remove_index;
+pub(super) use predicate::like;

@@ -96,7 +96,7 @@ impl Predicate {
 
 /// Whether `value` is like `pattern`, in time proportional to the product of their lengths at
 /// worst, without recursion.
-fn like(pattern: &str, value: &str) -> bool {
+pub(in crate::audit) fn like(pattern: &str, value: &str) -> bool {
     let pattern: Vec<u8> = pattern.bytes().map(|b| b.to_ascii_lowercase()).collect();
     let value = value.as_bytes();
     let (mut p, mut v) = (0, 0);

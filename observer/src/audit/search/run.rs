@@ -13,6 +13,7 @@ use super::record::{Record, Value};
 use super::verdict::{Verdict, Verdicts, judge};
 use crate::audit::error::AuditError;
 use crate::audit::frame::{FrameHeader, FrameIndex, Kind as FrameKind};
+use crate::audit::sealing::{Keyring, is_sealed};
 use crate::audit::segment::{self, SegmentReader, Step};
 
 /// Values that a count by field tells apart; the others are counted together under `…`.
@@ -30,6 +31,11 @@ pub struct Search<'a> {
     pub filter: &'a Filter,
     /// Use the index; without, every record is read.
     pub index: bool,
+    /// Opens sealed records; then every record is read, for the index knows of them what is in
+    /// clear only.
+    pub keys: Option<&'a Keyring>,
+    /// First index that is looked at.
+    pub from: u64,
 }
 
 /// What a search did.
@@ -37,6 +43,8 @@ pub struct Search<'a> {
 pub struct Stats {
     /// Records that fit.
     pub found: u64,
+    /// Of these, sealed: only what is in clear of them could be compared.
+    pub sealed: u64,
     /// Records that were taken apart.
     pub read: u64,
     /// The first record that could not be read because a frame was damaged: `verify` tells more.
@@ -153,7 +161,9 @@ impl Search<'_> {
     }
 
     fn segments(&self) -> Result<Vec<(u64, PathBuf)>, AuditError> {
-        let segments = segment::list(self.dir)?;
+        let mut segments = segment::list(self.dir)?;
+        let before = segments.partition_point(|(first, _)| *first <= self.from);
+        segments.drain(..before.saturating_sub(1));
         if segments.is_empty() {
             return Err(AuditError::NoLog {
                 path: self.dir.to_owned(),
@@ -169,7 +179,8 @@ impl Search<'_> {
         }
         let mut units = Vec::new();
         let mut from = None;
-        let mut index = indexer::open(self.dir, first).filter(|_| self.index);
+        let mut index =
+            indexer::open(self.dir, first).filter(|_| self.index && self.keys.is_none());
         if let Some(file) = &mut index {
             let heads = indexer::heads(file).unwrap_or_default();
             let start = SegmentReader::open(&path)?.offset();
@@ -239,6 +250,7 @@ impl Search<'_> {
             let at = row;
             let wanted = |header: &FrameHeader| {
                 header.kind == FrameKind::Records
+                    && header.first + u64::from(header.count) > self.from
                     && of_frame(&self.filter.0, &header.index) != Verdict::No
                     && (at..at + header.count as usize).any(|row| verdicts.at(row) != Verdict::No)
             };
@@ -257,6 +269,11 @@ impl Search<'_> {
             }
             let records = header.unpack(payload, &mut raw).into_iter().flatten();
             for (record, nth) in records.zip(0_usize..) {
+                if header.first + (nth as u64) < self.from {
+                    continue;
+                }
+                let plain = self.keys.and_then(|keys| keys.unseal(record));
+                let record = plain.as_deref().unwrap_or(record);
                 let fits = match verdicts.at(at + nth) {
                     Verdict::No => false,
                     Verdict::Yes => true,
@@ -267,6 +284,7 @@ impl Search<'_> {
                 };
                 if fits {
                     stats.found += 1;
+                    stats.sealed += u64::from(is_sealed(record));
                     each(header.first + nth as u64, record)?;
                 }
             }

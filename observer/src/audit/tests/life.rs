@@ -125,6 +125,33 @@ fn the_thread_writes_start_calls_and_stop_and_signs_them() {
 }
 
 #[test]
+fn calls_that_rules_leave_out_are_counted_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let rules = ["0 /health", "1/10 /page"];
+    let settings = AuditSettings {
+        sample: rules
+            .iter()
+            .map(|rule| crate::audit::SamplingRule::parse(rule).unwrap())
+            .collect(),
+        ..AuditSettings::default()
+    };
+    let (mut sink, thread) = start(dir.to_owned(), "x", settings, "00".to_owned()).unwrap();
+    for n in 0..500 {
+        sink.call(sample::call("GET", "/health", Some(200)));
+        sink.call(sample::call("GET", "/page", Some(200)));
+        sink.call(sample::call("GET", "/health", Some(500)));
+        sink.call(sample::call("GET", &format!("/{n}"), Some(200)));
+    }
+    drop(sink);
+    thread.finish();
+    let report = check(dir);
+    assert!(report.good(), "{report}");
+    // Start, two records of what was left out, stop; failures and what no rule names.
+    assert_eq!((report.size, report.left_out), (4 + 50 + 1000, 500 + 450));
+}
+
+#[test]
 fn every_record_is_proved_and_no_other_record_with_its_proof() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -220,7 +247,7 @@ fn retention_removes_whole_segments_and_what_is_left_is_still_verified_and_prove
     for round in 1..=40 {
         append(&mut log, 100);
         if round == 5 {
-            log.rotate_key(START).unwrap();
+            log.rotate_key(START + round * 61_000).unwrap();
         }
         log.commit(START + round * 61_000).unwrap();
     }
@@ -236,6 +263,90 @@ fn retention_removes_whole_segments_and_what_is_left_is_still_verified_and_prove
     // One more removed than the log says.
     fs::remove_file(segment::path(dir, report.first)).unwrap();
     assert_eq!(check(dir).first_bad(), Some(0));
+}
+
+#[test]
+fn segments_past_their_age_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let mut log = open(dir).with_segment_bytes(4000);
+    for round in 1..=4 {
+        append(&mut log, 100);
+        log.commit(START + round).unwrap();
+    }
+    drop(log);
+    let old = segment::list(dir).unwrap();
+    // The age of a segment is that of its file: the time of its last record.
+    let day = std::time::UNIX_EPOCH + Duration::from_millis(START);
+    for (_, path) in &old {
+        let file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        file.set_modified(day).unwrap();
+    }
+    let mut log = open(dir);
+    let year = START + 367 * 86_400_000;
+    log.commit(year).unwrap();
+    log.commit(year + 61_000).unwrap();
+    drop(log);
+    let report = check(dir);
+    assert!(report.good(), "{report}");
+    assert_eq!(segment::list(dir).unwrap().len(), 1);
+    assert_eq!(report.first, old.last().unwrap().0);
+}
+
+#[test]
+fn a_clock_that_was_set_back_is_told_and_stops_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let mut log = open(dir);
+    append(&mut log, 10);
+    log.commit(START + 3_600_000).unwrap();
+    append(&mut log, 10);
+    log.commit(START).unwrap();
+    drop(log);
+    let report = check(dir);
+    assert!(report.good(), "{report}");
+    // The record that tells it is under a checkpoint at once.
+    assert_eq!((report.size, report.verified), (21, 21));
+    let at: Vec<_> = report.clock_back.iter().map(|back| back.index).collect();
+    assert_eq!(at, [Some(20)]);
+    assert!(
+        report.to_string().contains("set back by 3600.0 s"),
+        "{report}"
+    );
+    // Back to what it was, and on: nothing more to tell.
+    let mut log = open(dir);
+    append(&mut log, 10);
+    log.commit(START + 5000).unwrap();
+    drop(log);
+    assert_eq!(check(dir).clock_back.len(), 1);
+}
+
+#[test]
+fn a_run_that_was_cut_off_is_told_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let run = |ends: bool| {
+        let mut log =
+            Log::open(dir, "host.example/audit", AuditSettings::default(), START).unwrap();
+        let start = OwnEvent::Start {
+            settings: "00".to_owned(),
+            dropped_bytes: 0,
+            cut_off: log.1.cut_off,
+        };
+        log.0.append_own(&start, START).unwrap();
+        if ends {
+            log.0.append_own(&OwnEvent::Stop, START).unwrap();
+        }
+        log.0.seal(START).unwrap();
+        log.1.cut_off
+    };
+    assert_eq!(
+        [run(true), run(false), run(true), run(true)],
+        [false, false, true, false]
+    );
+    let report = check(dir);
+    assert!(report.good(), "{report}");
+    assert_eq!(report.cut_off, 1);
 }
 
 #[test]

@@ -2,10 +2,14 @@
 
 mod bytes;
 mod forging;
+mod journald;
 mod life;
 mod ocsf_schema;
+mod publishing;
+mod sealing;
 mod search;
 mod structure;
+mod witness;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +18,8 @@ use super::own_event::OwnEvent;
 use super::{AuditSettings, Log, Ocsf, Report, Trust, verify};
 use crate::catalog::sample;
 
-/// A day in 2026, milliseconds.
-const START: u64 = 1_795_342_830_000;
+/// A time that every clock is past, milliseconds.
+const START: u64 = 1_700_000_000_000;
 
 fn open(dir: &Path) -> Log {
     Log::open(dir, "host.example/audit", AuditSettings::default(), START)
@@ -42,17 +46,18 @@ fn small(dir: &Path) {
         &OwnEvent::Start {
             settings: "00".to_owned(),
             dropped_bytes: 0,
+            cut_off: false,
         },
         START,
     )
     .unwrap();
     for round in 1..=4 {
         append(&mut log, 5);
-        log.commit(START + 200 * round).unwrap();
+        log.commit(START + 2000 * round).unwrap();
         append(&mut log, 4);
-        log.commit(START + 200 * round + 1000 * round).unwrap();
+        log.commit(START + 2000 * round + 1000).unwrap();
         if round == 3 {
-            log.rotate_key(START + 5000).unwrap();
+            log.rotate_key(START + 7500).unwrap();
         }
     }
     append(&mut log, 4);

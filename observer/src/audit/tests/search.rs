@@ -66,14 +66,20 @@ fn append(log: &mut Log, count: u64, random: &mut u64) {
 
 fn found(dir: &Path, filter: &Filter, index: bool, newest: Option<usize>) -> Vec<u64> {
     let mut found = Vec::new();
-    let stats = Search { dir, filter, index }
-        .run(newest, &mut |at, record| {
-            assert!(filter.fits(&Record::parse(record)));
-            assert_eq!(Record::parse(record).index(), Some(at));
-            found.push(at);
-            Ok::<(), AuditError>(())
-        })
-        .unwrap();
+    let stats = Search {
+        dir,
+        filter,
+        index,
+        keys: None,
+        from: 0,
+    }
+    .run(newest, &mut |at, record| {
+        assert!(filter.fits(&Record::parse(record)));
+        assert_eq!(Record::parse(record).index(), Some(at));
+        found.push(at);
+        Ok::<(), AuditError>(())
+    })
+    .unwrap();
     assert_eq!(stats.found, found.len() as u64);
     assert_eq!(stats.damaged, None);
     found
@@ -139,7 +145,15 @@ fn every_search_gives_what_a_scan_gives() {
         ] {
             let count = |index| {
                 let filter = &filter;
-                Search { dir, filter, index }.count(by).unwrap()
+                Search {
+                    dir,
+                    filter,
+                    index,
+                    keys: None,
+                    from: 0,
+                }
+                .count(by)
+                .unwrap()
             };
             let ((with, stats), (without, scan)) = (count(true), count(false));
             assert_eq!(with, without, "{text} by {by:?}");
@@ -168,6 +182,8 @@ fn the_index_spares_reading() {
         dir,
         filter: &filter,
         index: true,
+        keys: None,
+        from: 0,
     }
     .count(None)
     .unwrap();

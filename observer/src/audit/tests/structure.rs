@@ -57,6 +57,20 @@ fn swapped_segments_are_found() {
 }
 
 #[test]
+fn a_segment_that_is_there_twice_is_found() {
+    let second = second_segment();
+    let found = damaged(|dir, at| {
+        // Under the name of the next one, and between two.
+        fs::copy(segment::path(dir, at[0]), segment::path(dir, at[1])).unwrap();
+    });
+    assert_eq!(found, Some(second));
+    let found = damaged(|dir, at| {
+        fs::copy(segment::path(dir, at[0]), segment::path(dir, at[1] - 1)).unwrap();
+    });
+    assert_eq!(found, Some(second - 1));
+}
+
+#[test]
 fn a_tail_cut_between_two_frames_is_found_by_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -96,6 +110,7 @@ fn a_log_put_back_as_a_whole_needs_an_anchor_and_the_report_says_so() {
     let trust = Trust {
         vkey: Some(vkey),
         anchors: vec![anchor],
+        ..Trust::default()
     };
     let report = verify(old.path(), &trust, &mut |_, _| {}).unwrap();
     assert_eq!(report.first_bad(), Some(10), "{report}");
@@ -133,7 +148,7 @@ fn the_key_of_another_log_does_not_fit() {
     let vkey = fs::read_to_string(other.path().join("vkey")).unwrap();
     let trust = Trust {
         vkey: Some(Vkey::parse(&vkey).unwrap()),
-        anchors: Vec::new(),
+        ..Trust::default()
     };
     let report = verify(folder.path(), &trust, &mut |_, _| {}).unwrap();
     assert_eq!(report.first_bad(), Some(0));

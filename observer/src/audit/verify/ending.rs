@@ -1,8 +1,10 @@
 //! What can be told of a log only when all of it was read.
 
 use super::Walk;
+use super::anchors::Anchored;
 use crate::audit::keys;
 use crate::audit::note::Note;
+use crate::audit::sealing::{file_hash, key_path_of};
 
 impl Walk<'_> {
     /// What can be told only at the end.
@@ -12,6 +14,10 @@ impl Walk<'_> {
         self.report.unanchored = size - self.report.verified.min(size);
         self.report.unanchored_ms = self
             .unanchored_from_ms
+            .map_or(0, |from| self.last_ms.saturating_sub(from));
+        self.report.unwitnessed = size - self.report.anchored_size.min(size);
+        self.report.unwitnessed_ms = self
+            .anchored_from_ms
             .map_or(0, |from| self.last_ms.saturating_sub(from));
         if !whole {
             return;
@@ -30,7 +36,7 @@ impl Walk<'_> {
             }
         }
         self.published_checkpoint(size);
-        for note in std::mem::take(&mut self.anchors) {
+        for Anchored { note, .. } in std::mem::take(&mut self.anchors) {
             let says = note.checkpoint.size;
             let what = if note.verify(&self.vkey) {
                 format!("the log ends at {size}, but an anchor has seen {says} records")
@@ -83,6 +89,20 @@ impl Walk<'_> {
             Err(what) => self
                 .report
                 .fault(None, format!("the file `checkpoint` {what}")),
+        }
+    }
+
+    /// The file of a data key is as it was made, or gone.
+    pub(super) fn data_key(&mut self, at: u64, id: &str, sha256: &str) {
+        let path = key_path_of(self.dir, id);
+        match file_hash(&path) {
+            Ok(Some(found)) if found == sha256 => {}
+            Ok(None) => self.report.data_keys_gone += 1,
+            Ok(Some(_)) => {
+                let what = format!("{} is not the data key that was made here", path.display());
+                self.report.fault(Some(at), what);
+            }
+            Err(error) => self.report.fault(Some(at), error.to_string()),
         }
     }
 }

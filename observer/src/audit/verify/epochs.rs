@@ -1,9 +1,9 @@
 //! The chain of keys: each epoch is signed by the one before.
 
 use super::Walk;
-use crate::audit::note::Vkey;
 use crate::audit::own_event::OwnEvent;
 use crate::audit::proof::{Proof, epoch_path};
+use crate::audit::vkey::Vkey;
 
 impl Walk<'_> {
     /// The keys of epochs whose records are pruned, from their proofs.

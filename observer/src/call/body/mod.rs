@@ -45,8 +45,10 @@ impl Peek {
             // By hand, so that nothing is left behind in memory given back.
             let mut grown =
                 Vec::with_capacity((self.bytes.len() + bytes.len()).next_power_of_two());
-            grown.extend_from_slice(&self.bytes);
-            self.bytes.fill(0);
+            if !self.bytes.is_empty() {
+                grown.extend_from_slice(&self.bytes);
+                self.bytes.fill(0);
+            }
             self.bytes = grown;
         }
         self.bytes.extend_from_slice(bytes);

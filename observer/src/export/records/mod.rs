@@ -1,15 +1,17 @@
 //! Records of the audit log in the forms that people and other systems read.
 //!
-//! In: records. Out: a table, comma-separated values, or the Elastic Common Schema. Never: a
+//! In: records. Out: a table, comma-separated values, the Elastic Common Schema, or Parquet. Never: a
 //! control character on a terminal, or a cell that a spreadsheet would run.
 
 mod csv;
 mod ecs;
 mod grid;
+mod parquet;
 
 pub use csv::{csv_head, csv_row};
 pub use ecs::ecs;
 pub use grid::{Grid, RECORD_COLUMNS, record_row};
+pub use parquet::{ParquetError, ParquetRecords};
 
 use crate::audit::{Field, Record, Value};
 

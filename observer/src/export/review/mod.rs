@@ -30,12 +30,24 @@ fn percent(part: u64, all: u64) -> String {
 fn integrity(review: &Review) -> String {
     let report = &review.integrity;
     match report.faults.first() {
-        None => format!(
-            "good: {} records under {} checkpoints, {} not signed yet",
-            report.verified.saturating_sub(report.first),
-            report.checkpoints,
-            report.unanchored
-        ),
+        None => {
+            let mut said = format!(
+                "good: {} records under {} checkpoints, {} not signed yet",
+                report.verified.saturating_sub(report.first),
+                report.checkpoints,
+                report.unanchored
+            );
+            for witness in &report.witnesses {
+                said.push_str(&format!("; {} seen by {}", witness.size, witness.name));
+            }
+            if report.left_out > 0 {
+                said.push_str(&format!("; {} calls left out by rules", report.left_out));
+            }
+            if report.cut_off > 0 {
+                said.push_str(&format!("; {} runs were cut off", report.cut_off));
+            }
+            said
+        }
         Some(fault) => match report.first_bad() {
             Some(index) => format!("BAD from record {index} on: {}", fault.what),
             None => format!("BAD: {}", fault.what),
@@ -124,12 +136,12 @@ mod tests {
         ask(dir, &request).unwrap();
         // Signed at the time of the test, in whatever year that is.
         let far = NOW + 50 * 366 * 86_400_000;
-        let later = Review::of(dir, &Trust::default(), NOW - 86_400_000, far).unwrap();
+        let later = Review::of(dir, &Trust::default(), None, (NOW - 86_400_000, far)).unwrap();
         assert_eq!(later.events.len(), 1, "the review that was signed");
         assert!(review_text(&later, None).contains(": fine & good"));
         assert!(!review_text(&later, None).contains('\u{1b}'));
         assert!(review_page(&later).contains("fine &amp; good"));
-        let review = Review::of(dir, &Trust::default(), NOW - 86_400_000, NOW).unwrap();
+        let review = Review::of(dir, &Trust::default(), None, (NOW - 86_400_000, NOW)).unwrap();
         assert_eq!((review.calls, review.failed), (40, 10));
         assert_eq!(review.services.len(), 1);
         assert!(review.services[0].new && !review.routes[0].new);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::call::{AuthScheme, Protocol, Role};
+use crate::call::{AuthScheme, Flag, Protocol, Role};
 use crate::discover::Process;
 use crate::pipeline::{Output, Pipeline, PipelineSettings};
 use crate::protocol::Verdict;
@@ -451,4 +451,32 @@ fn what_goes_through_a_socks_proxy_is_seen() {
     run.bytes(Inbound, &get("/through")).bytes(Outbound, &ok(3));
     assert_eq!(run.lines(), ["GET /through 200 0 3"]);
     run.assert_empty();
+}
+
+#[test]
+fn an_answer_of_http_0_9_that_comes_a_byte_at_a_time_is_counted_whole() {
+    // It starts as a status line does, and is none.
+    let mut run = Run::default();
+    run.bytes(Inbound, b"GET /old\r\n");
+    for byte in b"HTTP/3 is newer" {
+        run.bytes(Outbound, &[*byte]);
+    }
+    run.close();
+    let calls = run.calls();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(
+        (calls[0].protocol, calls[0].response_bytes),
+        (Protocol::Http09, 15)
+    );
+}
+
+#[test]
+fn a_length_that_some_read_as_negative_is_flagged() {
+    let mut run = Run::default();
+    run.bytes(
+        Inbound,
+        b"POST / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+    );
+    run.close();
+    assert!(run.calls()[0].flags.contains(&Flag::ConflictingLength));
 }

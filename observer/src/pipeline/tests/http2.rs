@@ -196,6 +196,82 @@ fn a_connection_joined_midway_tells_what_it_can_and_marks_the_rest() {
 }
 
 #[test]
+fn frames_of_a_large_body_are_lost_and_its_size_is_what_was_announced() {
+    let fields = [(":status", "200"), ("content-length", "3000000")];
+    let head = frame(HEADERS, END_HEADERS, 1, &block(&fields, false));
+    let body = frame(DATA, 0, 1, &[b'x'; 10_000]).repeat(299);
+    let end = frame(DATA, END_STREAM, 1, &[b'x'; 10_000]);
+    // The loss begins and ends anywhere; afterwards frames start within what is seen.
+    for (lost, size) in [(5_000, 700_000), (5_005, 700_003), (40_036, 9)] {
+        let mut run = start();
+        run.bytes(Inbound, &request(1, "/a", END_STREAM));
+        run.bytes(Outbound, &[&head[..], &body[..lost]].concat());
+        run.gap(Outbound, size as u64);
+        for part in body[lost + size..].chunks(60_000) {
+            run.bytes(Outbound, part);
+        }
+        run.bytes(Outbound, &end);
+        run.bytes(Inbound, &request(3, "/b", END_STREAM));
+        run.bytes(Outbound, &answer(3, "204", END_STREAM));
+        run.close();
+        assert_eq!(
+            run.lines(),
+            ["GET /a 200 0 3000000 gap", "GET /b 204 0 0"],
+            "{lost} {size}"
+        );
+    }
+}
+
+#[test]
+fn a_websocket_over_http2_is_one_call_with_its_messages() {
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":authority", "h"),
+        (":path", "/live"),
+    ];
+    let mut run = start();
+    run.bytes(
+        Inbound,
+        &frame(HEADERS, END_HEADERS, 1, &block(&fields, false)),
+    );
+    run.bytes(Outbound, &answer(1, "200", 0));
+    run.bytes(Inbound, &frame(DATA, 0, 1, b"\x81\x85\0\0\0\0hel"));
+    run.bytes(Inbound, &frame(DATA, 0, 1, b"lo\x89\x80\0\0\0\0"));
+    run.bytes(Outbound, &frame(DATA, 0, 1, b"\x81\x02ok\x8a\x00\x82\x00"));
+    run.bytes(
+        Inbound,
+        &frame(DATA, END_STREAM, 1, b"\x88\x82\0\0\0\0\x03\xe8"),
+    );
+    run.bytes(Outbound, &frame(DATA, END_STREAM, 1, b"\x88\x02\x03\xe8"));
+    run.close();
+    let calls = run.calls();
+    assert_eq!(calls.len(), 1);
+    let call = calls[0];
+    assert_eq!((call.path.as_str(), call.status), ("/live", Some(200)));
+    assert_eq!((call.request_bytes, call.response_bytes), (7, 4));
+    let messages = (call.request_messages, call.response_messages);
+    assert_eq!(messages, (Some(1), Some(2)));
+    let socket = call.websocket.as_deref().unwrap();
+    assert_eq!((socket.client_frames, socket.server_frames), (3, 4));
+    assert_eq!(socket.close_code, Some(1000));
+}
+
+#[test]
+fn what_a_body_holds_is_no_frame_of_another_stream_after_a_loss() {
+    // A client sends what looks like requests in the body of one.
+    let forged = request(9, "/never-sent", END_STREAM).repeat(20);
+    let mut run = start();
+    run.bytes(Inbound, &request(1, "/a", 0));
+    run.bytes(Inbound, &frame(DATA, 0, 1, &[b'x'; 100])[..50]);
+    run.gap(Inbound, 20_000);
+    run.bytes(Inbound, &[&b"rest"[..], &forged].concat());
+    run.close();
+    assert_eq!(run.lines().len(), 1, "{:?}", run.lines());
+}
+
+#[test]
 fn bytes_lost_inside_a_body_cost_nothing_and_elsewhere_the_boundary() {
     let mut run = start();
     run.bytes(Inbound, &request(1, "/a", 1));

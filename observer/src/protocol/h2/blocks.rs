@@ -5,6 +5,7 @@ use super::reading::Reader;
 use super::streams::Stream;
 use super::{FieldList, hpack::HpackError};
 use crate::protocol::content::{Content, asks_in_query};
+use crate::protocol::framing::number;
 use crate::protocol::opening::MAX_METHOD;
 use crate::protocol::rpc::{Messages, Rpc};
 use crate::protocol::{Marks, Message, RequestHead, ResponseHead};
@@ -102,7 +103,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     ) {
         let known = fields.unknown > 0 && fields.is_request();
         let text = |bytes| Option::<&[u8]>::map(bytes, std::str::from_utf8);
-        let connect = fields.method() == Some(b"CONNECT") && !fields.has_protocol();
+        let connect = fields.method() == Some(b"CONNECT") && fields.protocol().is_none();
         let method = match text(fields.method()) {
             Some(Ok(method)) if is_method(method) => method,
             None if known => "",
@@ -165,9 +166,15 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             response_body: 0,
             response_marks: Marks::NONE,
             connect: fields.method() == Some(b"CONNECT"),
+            bodiless: fields.method() == Some(b"HEAD"),
+            lengths: [fields.get("content-length").and_then(number), None],
             messages: rpc
                 .filter(|rpc| rpc.is_stream())
                 .map(|rpc| Box::new([rpc, rpc].map(Messages::new))),
+            websocket: fields
+                .protocol()
+                .filter(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+                .map(|_| Box::default()),
         });
         self.shared.counts.requests += 1;
         let (direction, out) = (self.direction, &mut *self.out);
@@ -226,6 +233,10 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             let [_, peek] = &mut stream.peek;
             *peek = self.shared.body_peek;
         }
+        if !stream.bodiless && !matches!(status, Some(204 | 304)) {
+            let [_, length] = &mut stream.lengths;
+            *length = fields.get("content-length").and_then(number);
+        }
         self.shared.counts.responses += 1;
         fields.with(|fields| {
             out(Message::Response(ResponseHead {
@@ -246,6 +257,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         if request {
             if !open.request_ended {
                 open.request_ended = true;
+                let [length, _] = open.lengths;
+                open.request_body = whole(open.request_body, length, open.request_marks);
+                open.count_payload();
                 (self.out)(Message::RequestEnd {
                     id: open.id,
                     body_bytes: open.request_body,
@@ -253,10 +267,21 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 });
             }
         } else if open.answered
-            && let Some(done) = self.both.streams.take(stream)
+            && let Some(mut done) = self.both.streams.take(stream)
         {
+            let [_, length] = done.lengths;
+            done.response_body = whole(done.response_body, length, done.response_marks);
             done.finish(self.time_ns, self.out);
         }
+    }
+}
+
+/// The size of a body that ended as it should: where frames of it were lost, what its sender
+/// said that it would be (RFC 9113 §8.1.1), if it said that.
+fn whole(seen: u64, length: Option<u64>, marks: Marks) -> u64 {
+    match length {
+        Some(length) if marks.has(Marks::GAP) && length > seen => length,
+        _ => seen,
     }
 }
 
@@ -277,7 +302,8 @@ fn is_path(path: &str) -> bool {
 
 impl Stream {
     /// The response ended.
-    fn finish(self, time_ns: u64, out: &mut impl FnMut(Message<'_>)) {
+    fn finish(mut self, time_ns: u64, out: &mut impl FnMut(Message<'_>)) {
+        self.count_payload();
         self.count_messages(out);
         out(Message::ResponseEnd {
             id: self.id,
@@ -290,6 +316,7 @@ impl Stream {
 
     /// No more comes on the stream, and its response has not ended; `time_ns`: since then.
     pub(super) fn give_up(mut self, time_ns: Option<u64>, out: &mut impl FnMut(Message<'_>)) {
+        self.count_payload();
         if !self.request_ended || self.request_marks.has(Marks::RESET) {
             let (id, body_bytes, marks) = (self.id, self.request_body, self.request_marks);
             out(Message::RequestEnd {
@@ -311,7 +338,19 @@ impl Stream {
         });
     }
 
+    /// Of WebSocket the payload counts, as over HTTP/1.
+    fn count_payload(&mut self) {
+        if let Some([client, server]) = self.websocket.as_deref() {
+            self.request_body = client.side.bytes;
+            self.response_body = server.side.bytes;
+        }
+    }
+
     fn count_messages(&self, out: &mut impl FnMut(Message<'_>)) {
+        if let (Some([client, server]), true) = (self.websocket.as_deref(), self.answered) {
+            let (id, client, server) = (self.id, client.side, server.side);
+            out(Message::WebSocket { id, client, server });
+        }
         if let Some([requests, responses]) = self.messages.as_deref() {
             let id = self.id;
             responses.trailers(|fields| out(Message::Trailers { id, fields }));

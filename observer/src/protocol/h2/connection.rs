@@ -74,7 +74,10 @@ impl Connection {
             response_body: 0,
             response_marks: Marks::NONE,
             connect: false,
+            bodiless: false,
+            lengths: [None; 2],
             messages: None,
+            websocket: None,
         });
         connection
     }

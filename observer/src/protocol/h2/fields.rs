@@ -51,8 +51,10 @@ impl std::fmt::Debug for FieldList {
 impl FieldList {
     /// Overwrites what the last block left.
     pub(super) fn clear(&mut self) {
-        self.bytes.fill(0);
-        self.bytes.clear();
+        if !self.bytes.is_empty() {
+            self.bytes.fill(0);
+            self.bytes.clear();
+        }
         self.spans.clear();
         self.pseudo = [None; PSEUDO.len()];
         self.unknown = 0;
@@ -128,9 +130,9 @@ impl FieldList {
         self.pseudo(4).is_some()
     }
 
-    /// Extended CONNECT.
-    pub(super) fn has_protocol(&self) -> bool {
-        self.pseudo(5).is_some()
+    /// What an extended CONNECT asks for.
+    pub(super) fn protocol(&self) -> Option<&[u8]> {
+        self.pseudo(5)
     }
 
     /// Value of the first field of that name.

@@ -9,6 +9,7 @@
 //!   the requests under way, `reading` says what frames mean.
 
 mod blocks;
+mod bodies;
 mod connection;
 mod fields;
 pub mod frame;

@@ -42,6 +42,43 @@ pub(in crate::protocol) fn starts_frame(bytes: &[u8]) -> bool {
     frames > 1
 }
 
+/// Heads of frames that follow each other and leave no doubt.
+const CERTAIN: usize = 8;
+
+/// Where frames start in bytes after a loss. Inside them, unlike where they start, only frames
+/// of streams that are `open`, or of none, two at least, up to where the bytes end: what a body
+/// holds must not be taken for more.
+pub(super) fn find_frame(bytes: &[u8], mut open: impl FnMut(u32) -> bool) -> Option<usize> {
+    if starts_frame(bytes) {
+        return Some(0);
+    }
+    let heads = bytes.windows(HEAD_LEN).enumerate().skip(1);
+    for (at, head) in heads {
+        // Most are none: the length of a usual frame is below 2^16, its kind is below 10.
+        let possible = matches!(head, [0, _, _, kind, ..] if *kind < 10);
+        if possible && bytes.get(at..).is_some_and(|rest| follow(rest, &mut open)) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn follow(mut bytes: &[u8], open: &mut impl FnMut(u32) -> bool) -> bool {
+    let mut frames = 0;
+    while let Some((head, after)) = bytes.split_first_chunk::<HEAD_LEN>() {
+        let head = FrameHead::parse(head);
+        if !head.is_plausible() || head.stream != 0 && !open(head.stream) {
+            return false;
+        }
+        frames += 1;
+        match after.get(head.length as usize..) {
+            Some(follows) if frames < CERTAIN => bytes = follows,
+            _ => break,
+        }
+    }
+    frames > 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

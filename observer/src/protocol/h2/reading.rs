@@ -5,8 +5,8 @@ use super::frame::{
     Continuation, Frame, FrameError, FrameHead, FrameKind, GoAway, HEAD_LEN, Headers, PushPromise,
     RstStream, Settings,
 };
-use super::half::{Block, DataRun, Half, MAX_BLOCK, MAX_CONTINUATIONS, MAX_CONTROL, State};
-use super::opening::starts_frame;
+use super::half::{Block, Half, MAX_BLOCK, MAX_CONTINUATIONS, MAX_CONTROL, State};
+use super::opening::find_frame;
 use crate::protocol::http::ProtocolShared;
 use crate::protocol::{Marks, Message};
 use crate::stream::{Direction, add};
@@ -34,10 +34,18 @@ pub(super) struct Reader<'a, F> {
 impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     pub(super) fn data(&mut self, mut bytes: &[u8]) {
         if self.half.state == State::Search {
-            if self.half.ended || !starts_frame(bytes) {
-                add(&mut self.shared.counts.searched_bytes, bytes.len() as u64);
+            let streams = &mut self.both.streams;
+            let found = match self.half.ended {
+                true => None,
+                false => find_frame(bytes, |stream| streams.get(stream).is_some()),
+            };
+            let passed = found.unwrap_or(bytes.len());
+            add(&mut self.shared.counts.searched_bytes, passed as u64);
+            self.passed(None, None, passed as u64, true);
+            if found.is_none() {
                 return;
             }
+            bytes = bytes.get(passed..).unwrap_or_default();
             self.half.state = State::Head;
         }
         while !bytes.is_empty() {
@@ -74,7 +82,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 self.half.state = State::Data(run);
                 self.end_of_data(run);
                 if content + padding < len {
-                    self.boundary_lost();
+                    self.boundary_lost(len - content - padding);
                 }
             }
             State::Pass(left) => {
@@ -82,12 +90,12 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
                 // Not above `left`.
                 self.pass(left - inside as u32);
                 if inside < len {
-                    self.boundary_lost();
+                    self.boundary_lost(len - inside);
                 }
             }
             State::Search => add(&mut self.shared.counts.searched_bytes, len),
             State::Data(_) | State::Preface(_) | State::Head | State::Payload(_) => {
-                self.boundary_lost();
+                self.boundary_lost(len);
             }
         }
     }
@@ -111,7 +119,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         let rest = PREFACE.get(seen..).unwrap_or_default();
         let len = rest.len().min(bytes.len());
         if bytes.get(..len) != rest.get(..len) {
-            self.boundary_lost();
+            self.boundary_lost(bytes.len() as u64);
             return bytes.len();
         }
         self.half.state = if len == rest.len() {
@@ -145,7 +153,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
     /// A frame begins.
     fn begin(&mut self, head: FrameHead) {
         if !self.half.exact && !head.is_plausible() {
-            self.boundary_lost();
+            self.boundary_lost(HEAD_LEN as u64);
             return;
         }
         self.shared.counts.frames += 1;
@@ -192,7 +200,7 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
     }
 
-    fn pass(&mut self, left: u32) {
+    pub(super) fn pass(&mut self, left: u32) {
         self.half.state = if left == 0 {
             State::Head
         } else {
@@ -379,127 +387,9 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         }
     }
 
-    fn begin_data(&mut self, head: FrameHead) {
-        if head.stream == 0 {
-            self.shared.counts.invalid_frames += 1;
-            self.pass(head.length);
-            return;
-        }
-        let padded = head.has(FrameHead::PADDED);
-        let run = DataRun {
-            stream: head.stream,
-            end_stream: head.has(FrameHead::END_STREAM),
-            padded,
-            content: head.length,
-            padding: 0,
-        };
-        self.half.state = State::Data(run);
-        if head.length == 0 {
-            self.end_of_data(DataRun {
-                padded: false,
-                ..run
-            });
-        }
-    }
-
-    fn body(&mut self, mut run: DataRun, bytes: &[u8]) -> usize {
-        if run.padded {
-            let padding = u32::from(bytes.first().copied().unwrap_or_default());
-            run.padded = false;
-            let rest = run.content.saturating_sub(1);
-            if padding > rest {
-                self.shared.counts.invalid_frames += 1;
-                self.pass(rest);
-                return 1;
-            }
-            run.content = rest - padding;
-            run.padding = padding;
-            self.half.state = State::Data(run);
-            self.end_of_data(run);
-            return 1;
-        }
-        let content = bytes.len().min(run.content as usize);
-        if content > 0 {
-            let part = bytes.get(..content);
-            self.content(run.stream, content as u64, part, Marks::NONE);
-        }
-        let padding = (bytes.len() - content).min(run.padding as usize);
-        // Not above what they are taken from.
-        run.content -= content as u32;
-        run.padding -= padding as u32;
-        self.half.state = State::Data(run);
-        self.end_of_data(run);
-        content + padding
-    }
-
-    /// Content of a body, or so many bytes of it that are missing.
-    fn content(&mut self, stream: u32, len: u64, bytes: Option<&[u8]>, mark: Marks) {
-        let request = self.both.requests == Some(self.direction);
-        let Some(stream) = self.both.streams.get(stream) else {
-            return;
-        };
-        let [peek_request, peek_response] = &mut stream.peek;
-        let (body, marks, peek) = if request {
-            (
-                &mut stream.request_body,
-                &mut stream.request_marks,
-                peek_request,
-            )
-        } else {
-            (
-                &mut stream.response_body,
-                &mut stream.response_marks,
-                peek_response,
-            )
-        };
-        add(body, len);
-        marks.add(mark);
-        match bytes {
-            Some(bytes) => {
-                let wanted = bytes.len().min(*peek as usize);
-                if let Some(bytes @ [_, ..]) = bytes.get(..wanted) {
-                    // Not above what is wanted.
-                    *peek -= wanted as u32;
-                    let id = stream.id;
-                    (self.out)(Message::Content { id, request, bytes });
-                }
-            }
-            None => *peek = 0,
-        }
-        if let Some([of_request, of_response]) = stream.messages.as_deref_mut() {
-            let messages = if request { of_request } else { of_response };
-            match bytes {
-                Some(bytes) => messages.push(bytes),
-                None => messages.pass(len),
-            }
-        }
-    }
-
-    /// More of the body at hand is to be told.
-    pub(super) fn peeked(&mut self) -> bool {
-        let State::Data(run) = self.half.state else {
-            return false;
-        };
-        let request = self.both.requests == Some(self.direction);
-        let stream = self.both.streams.get(run.stream);
-        stream.is_some_and(|stream| {
-            let [of_request, of_response] = stream.peek;
-            request && of_request > 0 || !request && of_response > 0
-        })
-    }
-
-    fn end_of_data(&mut self, run: DataRun) {
-        if run.content > 0 || run.padding > 0 || run.padded {
-            return;
-        }
-        self.half.state = State::Head;
-        if run.end_stream {
-            self.end_stream(run.stream);
-        }
-    }
-
     /// Where the next frame starts is not known, nor what the frames that were missed did.
-    fn boundary_lost(&mut self) {
+    fn boundary_lost(&mut self, len: u64) {
+        self.passed(None, None, len, true);
         self.shared.counts.boundaries_lost += 1;
         self.half.drop_incomplete();
         self.half.decoder.forget();

@@ -2,6 +2,7 @@
 
 use crate::protocol::Marks;
 use crate::protocol::rpc::Messages;
+use crate::protocol::websocket::Half as WebSocket;
 
 /// Streams of one connection that are followed at once. Servers grant 100 to 256, gRPC servers
 /// often any number.
@@ -29,8 +30,14 @@ pub(super) struct Stream {
     pub response_body: u64,
     pub response_marks: Marks,
     pub connect: bool,
+    /// The answer has no body, whatever its fields say (RFC 9110 §9.3.2).
+    pub bodiless: bool,
+    /// `Content-Length` of the request and of the answer.
+    pub lengths: [Option<u64>; 2],
     /// Messages of the request and of the response, if this is gRPC.
     pub messages: Option<Box<[Messages; 2]>>,
+    /// What its client and its server have sent, if this is WebSocket (RFC 8441 §5).
+    pub websocket: Option<Box<[WebSocket; 2]>>,
 }
 
 /// Streams in the order of their identifiers, which is that of their requests.
@@ -44,7 +51,9 @@ pub(super) struct Streams {
 impl Stream {
     fn messages_memory(&self) -> usize {
         let messages = self.messages.as_deref().into_iter().flatten();
-        messages.map(Messages::most_memory).sum()
+        let websocket = self.websocket.as_ref();
+        let websocket = websocket.map_or(0, |halves| size_of_val(&**halves));
+        websocket + messages.map(Messages::most_memory).sum::<usize>()
     }
 }
 
