@@ -1,7 +1,7 @@
 //! What one core does: header blocks, and calls of HTTP/2 and HTTP/1 from captured bytes to
 //! [`observer::call::ApiCall`]. Prints the best of several rounds; takes a few seconds.
 //!
-//! `cargo bench -p observer --bench protocol`, with names (`callers`, `hpack`, `http1`, `http2`)
+//! `cargo bench -p observer --bench protocol`, with names (`callers`, `hpack`, `http1`, `http2`, `httparse`)
 //! only those. With `OBSERVER_CORPORA` naming a folder that has
 //! `hpack/nghttp2.jsonl.gz`, the blocks are those of that encoder, else the responses of RFC 7541
 //! Appendix C.6.
@@ -178,6 +178,27 @@ fn http1() {
     });
 }
 
+/// The heads of the same calls, read by httparse and nothing more.
+fn httparse_alone() {
+    let request = b"GET /users HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench/1\r\n\r\n";
+    let response =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Type: application/json\r\n\r\n";
+    let time = best(|| {
+        for _ in 0..CALLS {
+            let mut fields = [httparse::EMPTY_HEADER; 32];
+            let mut head = httparse::Request::new(&mut fields);
+            assert!(head.parse(black_box(request)).is_ok());
+            black_box(&head);
+            let mut fields = [httparse::EMPTY_HEADER; 32];
+            let mut head = httparse::Response::new(&mut fields);
+            assert!(head.parse(black_box(response)).is_ok());
+            black_box(&head);
+        }
+    });
+    let rate = f64::from(CALLS) / time.as_secs_f64() / 1000.0;
+    println!("http/1.1, httparse alone: {rate:.0} thousand pairs of heads/s");
+}
+
 /// The same with a JSON Web Token: the same one each time, and another one each time.
 fn callers() {
     let part = |text: &str| base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, text);
@@ -207,11 +228,12 @@ fn main() {
         .map(String::as_str)
         .filter(|name| !name.starts_with("--"))
         .collect();
-    let benches: [(&str, fn()); 4] = [
+    let benches: [(&str, fn()); 5] = [
         ("callers", callers),
         ("hpack", hpack),
         ("http2", http2),
         ("http1", http1),
+        ("httparse", httparse_alone),
     ];
     for (name, bench) in benches {
         if only.is_empty() || only.contains(&name) {

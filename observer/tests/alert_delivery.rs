@@ -1,79 +1,16 @@
 //! Alerts reach a real Alertmanager and a real rsyslog, and a webhook after an outage.
 
+mod alerts;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use observer::alert::{AlertSettings, HttpAddress, SyslogAddress, read_open, start};
-use observer::call::Role;
-use observer::detect::{Finding, RULES};
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn finding(subject: &str) -> Finding {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock");
-    Finding {
-        time_unix_ns: u64::try_from(now.as_nanos()).expect("a time"),
-        rule: RULES[0].name.into(),
-        severity: RULES[0].severity,
-        mitre: RULES[0].mitre.into(),
-        role: Role::Server,
-        client: Some("203.0.113.5".parse().expect("an address")),
-        client_prefix: 32,
-        identity: Some(subject.into()),
-        service: Some("shop\"]\\".into()),
-        count: 9,
-        distinct: 9,
-        span: Duration::from_secs(1),
-        window: Duration::from_secs(60),
-        routes: vec!["/login".into()],
-        message: "someone <may> be guessing & trying\nagain".into(),
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|at| at.local_addr())
-        .expect("a port")
-        .port()
-}
-
-/// The program, unless it is not installed: then the test is skipped, or fails if it must not be.
-fn installed(program: &str) -> bool {
-    let found = ["/usr/bin", "/usr/sbin", "/usr/local/bin"]
-        .iter()
-        .any(|folder| Path::new(folder).join(program).exists());
-    if !found {
-        assert!(
-            std::env::var_os("OBSERVER_TESTS_STRICT").is_none(),
-            "{program} is not installed"
-        );
-        println!("skipped: {program} is not installed");
-    }
-    found
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < end {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{what} did not come");
-}
+use alerts::{Running, finding, free_port, installed, until};
+use observer::alert::{
+    AlertSettings, HttpAddress, Silence, Silences, SyslogAddress, read_open, start,
+};
 
 fn get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
@@ -210,7 +147,10 @@ fn an_alert_reaches_rsyslog_as_one_whole_message() {
 
 /// Takes one request, and answers 200.
 fn take(listener: &TcpListener) -> String {
-    let (mut stream, _) = listener.accept().expect("a connection");
+    take_from(&mut listener.accept().expect("a connection").0)
+}
+
+fn take_from(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut part = [0; 4096];
     loop {
@@ -267,4 +207,49 @@ fn what_was_found_in_an_outage_is_delivered_after_a_restart_and_is_signed() {
         .expect("a folder")
         .count();
     assert_eq!(waiting, 0);
+}
+
+#[test]
+fn a_silence_keeps_a_running_agent_quiet_until_it_is_taken_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address");
+    let settings = AlertSettings {
+        webhook: Some(HttpAddress::parse(&format!("http://{at}/")).expect("an address")),
+        ..AlertSettings::default()
+    };
+    let mut silences = Silences::open(folder.path()).expect("a list");
+    let silence = Silence {
+        identity: Some("dave".to_owned()),
+        until_unix_ns: u64::MAX,
+        ..Silence::default()
+    };
+    let id = silences.add(silence).expect("a silence").id;
+    let (sink, thread) = start(folder.path().to_owned(), settings).expect("the thread");
+    sink.finding(&finding("dave"));
+    sink.finding(&finding("erin"));
+    let request = take(&listener);
+    assert!(
+        request.contains("erin") && !request.contains("dave"),
+        "{request}"
+    );
+    let open = until("both alerts in the list", || {
+        read_open(folder.path()).ok().filter(|open| open.len() == 2)
+    });
+    let of_dave = open
+        .iter()
+        .find(|alert| alert.subject == "dave")
+        .expect("an alert");
+    assert_eq!(of_dave.told_unix_ns, 0);
+    silences.remove(id).expect("the list").expect("the silence");
+    listener.set_nonblocking(true).expect("a socket");
+    let (mut stream, _) = until("the alert once the silence ended", || {
+        sink.finding(&finding("dave"));
+        listener.accept().ok()
+    });
+    stream.set_nonblocking(false).expect("a socket");
+    let request = take_from(&mut stream);
+    assert!(request.contains("\"subject\":\"dave\""), "{request}");
+    drop(sink);
+    thread.finish();
 }

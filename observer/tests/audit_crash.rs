@@ -158,10 +158,13 @@ fn killed(name: &str, dir: &Path, time: Duration) -> (Instant, Vec<(Instant, u64
 
 #[test]
 fn a_log_whose_writer_is_killed_verifies_and_holds_what_was_committed() {
-    let folder = tempfile::tempdir().expect("folder");
-    let dir = folder.path().join("audit");
+    let mut folder = tempfile::tempdir().expect("folder");
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for kill in 0..kills() {
+        if kill.is_multiple_of(KILLS_OF_A_LOG) {
+            folder = tempfile::tempdir().expect("folder");
+        }
+        let dir = folder.path().join("audit");
         let time = Duration::from_micros(random.next() % 60_000);
         let (_, said) = killed("child_that_writes_until_it_is_killed", &dir, time);
         let committed = said.last().map_or(0, |(_, number)| *number);

@@ -297,7 +297,8 @@ fn secrets_in_known_formats_are_never_told() {
     }
     println!("as users of Basic, told: {}", seen.join(" "));
     println!("in paths, told: {}", shown.join(" "));
-    assert!(share("keys in paths, not told", paths - shown.len(), paths) >= 0.85);
+    // The others are written as ids of anything are: UUIDs, ObjectIds, numbers, 16 letters.
+    assert!(share("keys in paths, not told", paths - shown.len(), paths) >= 0.92);
     share("keys with a fingerprint", named, carried);
     assert!(share("keys as users of Basic, not told", of - kept, of) >= 0.98);
 }

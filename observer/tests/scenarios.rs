@@ -881,6 +881,34 @@ fn scenarios() -> Vec<Scenario> {
         0,
         calls.collect(),
     );
+    // Twenty keys at a busy endpoint; one of them far beyond its own, which the endpoint as a whole
+    // does not show. Its twin makes as many calls in one minute of each hour.
+    let busy = |wild: fn(u64) -> u64| {
+        let mut calls = Vec::new();
+        for minute in 0..130_u64 {
+            for caller in 0..20_u64 {
+                let count = if caller == 7 { wild(minute) } else { 8 };
+                calls.extend((0..count).map(|n| {
+                    let at = minute * MINUTE + n * (MINUTE / count) + caller;
+                    let client = format!("198.51.{caller}.9");
+                    let call = call(at, &client, "GET", "/v1/stock", 200);
+                    let key = format!("key{caller}");
+                    with(call, AuthScheme::ApiKey, IdentityKind::ApiKey, &key, &key)
+                }));
+            }
+        }
+        calls.sort_by_key(|call| call.time_unix_ns);
+        calls
+    };
+    let wild = busy(|minute| if minute == 100 { 300 } else { 8 });
+    add(
+        "one key of many makes far more calls than it ever did",
+        &["traffic_spike"],
+        100 * MINUTE,
+        wild,
+    );
+    let hourly = busy(|minute| if minute % 60 == 5 { 300 } else { 8 });
+    add("a key with a job once an hour", &[], 0, hourly);
     all
 }
 

@@ -64,10 +64,11 @@ fn services_are_listed_with_owner_endpoints_and_callers_within_seconds() -> Resu
     curl(&[&node.url("/status/200")])?;
 
     let service = listed(&state, "nginx", |service| {
-        service["endpoints"]["GET /status/204"].is_object()
-            || service["endpoints"]
-                .as_object()
-                .is_some_and(|all| !all.is_empty())
+        // What came over HTTP, and what came over TLS.
+        let tls = service["tls"]
+            .as_object()
+            .is_some_and(|all| !all.is_empty());
+        tls && service.to_string().contains("basic:ada")
     })?;
     let programs = service["programs"].as_object().context("no programs")?;
     let (exe, program) = programs.iter().next().context("no program")?;

@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 24] = [
+const NEEDED: [Package; 25] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -41,6 +41,7 @@ const NEEDED: [Package; 24] = [
     needed("haproxy", "haproxy"),
     needed("ruby", "ruby"),
     needed("php", "php-cli"),
+    needed("java", "default-jdk-headless"),
     // Not a program: a library that PHP loads.
     needed("php-soap", "php-soap"),
     // Node of NodeSource brings it; Debian's has it apart.

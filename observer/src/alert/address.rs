@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-/// A web address without TLS: `http://host:port/path`.
+/// A web address: `https://host:port/path` or `http://host:port/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAddress {
+    /// With TLS.
+    pub tls: bool,
     /// Host and port, as they stand in `Host`.
     pub authority: String,
     /// Path and query.
@@ -17,24 +19,27 @@ impl HttpAddress {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let Some(rest) = text.strip_prefix("http://") else {
-            return Err(
-                "is not an address of the form http://host:port/path (for https, use a relay on \
-                 this host, such as Alertmanager)"
-                    .to_owned(),
-            );
+        let wrong = || {
+            "is not an address of the form https://host:port/path or http://host:port/path"
+                .to_owned()
+        };
+        let (tls, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => return Err(wrong()),
         };
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at_checked(at).unwrap_or((rest, "/")),
             None => (rest, "/"),
         };
-        if authority.is_empty()
-            || authority.contains('@')
-            || !text.bytes().all(|b| b.is_ascii_graphic())
-        {
-            return Err("is not an address of the form http://host:port/path".to_owned());
+        if authority.contains('@') {
+            return Err("holds a user or password: put a token into a file of its own".to_owned());
+        }
+        if authority.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(wrong());
         }
         Ok(Self {
+            tls,
             authority: authority.to_owned(),
             path: path.to_owned(),
         })
@@ -42,21 +47,28 @@ impl HttpAddress {
 
     /// What to connect to.
     pub(super) fn target(&self) -> String {
-        let has_port = self
-            .authority
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-        if has_port {
-            self.authority.clone()
-        } else {
-            format!("{}:80", self.authority)
+        match self.port() {
+            Some(_) => self.authority.clone(),
+            None => format!("{}:{}", self.authority, if self.tls { 443 } else { 80 }),
         }
+    }
+
+    /// The host alone.
+    pub(super) fn host(&self) -> &str {
+        self.port().map_or(&self.authority, |(host, _)| host)
+    }
+
+    fn port(&self) -> Option<(&str, &str)> {
+        self.authority
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
     }
 }
 
 impl fmt::Display for HttpAddress {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "http://{}{}", self.authority, self.path)
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(out, "{scheme}://{}{}", self.authority, self.path)
     }
 }
 
@@ -113,13 +125,19 @@ mod tests {
             ("127.0.0.1:9093", "/am")
         );
         assert_eq!(HttpAddress::parse("http://h").unwrap().target(), "h:80");
+        let tls = HttpAddress::parse("https://hooks.example.org/x").unwrap();
+        assert_eq!(
+            (tls.target().as_str(), tls.host()),
+            ("hooks.example.org:443", "hooks.example.org")
+        );
+        assert_eq!(tls.to_string(), "https://hooks.example.org/x");
         assert_eq!(
             SyslogAddress::parse("tcp://h:601").unwrap().to_string(),
             "tcp://h:601"
         );
         for text in [
-            "https://h/",
-            "http://",
+            "ftp://h/",
+            "https://",
             "http://a@h/",
             "http://h/a b",
             "h:514",

@@ -1,40 +1,58 @@
 //! Sends one message. Blocking, with a time limit on every step.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
-use std::time::Duration;
+use std::net::UdpSocket;
 
 use sha2::{Digest as _, Sha256};
 
 use super::address::{HttpAddress, SyslogAddress};
+use super::connection::{Stream, Trust, connect, first_address};
 
-/// Longest time of connecting, of sending and of waiting for the answer, each.
-const LIMIT: Duration = Duration::from_secs(5);
 /// Block of SHA-256, bytes (FIPS 180-4).
 const BLOCK: usize = 64;
 
-/// Posts JSON; the answer must be 2xx. `secret`: signs the body in `X-Observer-Signature`.
+/// What a request carries besides its body.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extras<'a> {
+    /// Signs the body in `X-Observer-Signature`.
+    pub(super) secret: Option<&'a [u8]>,
+    /// Sent as `Authorization: Bearer` (RFC 6750 §2.1).
+    pub(super) token: Option<&'a str>,
+}
+
+/// Posts JSON; the answer must be 2xx.
 pub(super) fn post(
     to: &HttpAddress,
     path: &str,
     body: &str,
-    secret: Option<&[u8]>,
+    extras: Extras<'_>,
+    trust: Option<&Trust>,
 ) -> io::Result<()> {
-    let signature = secret.map_or(String::new(), |secret| {
+    let signature = extras.secret.map_or(String::new(), |secret| {
         let sum: String = hmac(secret, body.as_bytes())
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
         format!("X-Observer-Signature: sha256={sum}\r\n")
     });
-    let mut stream = connect(&to.target())?;
+    let token = extras.token.map_or(String::new(), |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
+    let stream = connect(&to.target())?;
+    let mut stream: Box<dyn Stream> = if to.tls {
+        let trust = trust.ok_or_else(|| io::Error::other("TLS is not set up"))?;
+        Box::new(trust.start(to.host(), stream)?)
+    } else {
+        Box::new(stream)
+    };
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: observer\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{signature}Connection: close\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: observer\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{signature}{token}Connection: close\r\n\r\n",
         to.authority,
         body.len()
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;
+    stream.flush()?;
     let mut start = [0_u8; 12];
     stream.read_exact(&mut start)?;
     let status = std::str::from_utf8(&start)
@@ -66,20 +84,6 @@ pub(super) fn syslog(to: &SyslogAddress, message: &str) -> io::Result<()> {
     UdpSocket::bind(any)?
         .send_to(message.as_bytes(), address)
         .map(drop)
-}
-
-fn first_address(target: &str) -> io::Result<std::net::SocketAddr> {
-    target
-        .to_socket_addrs()?
-        .next()
-        .ok_or_else(|| io::Error::other("the name has no address"))
-}
-
-fn connect(target: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&first_address(target)?, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
-    Ok(stream)
 }
 
 /// HMAC-SHA-256 (RFC 2104).

@@ -8,12 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::address::{HttpAddress, SyslogAddress};
 use super::note::Alert;
 use super::open_alerts::{OpenAlerts, read_open};
+use super::settings::AlertSettings;
 use super::silences::Silences;
 use super::spool::{Spool, Waiting, write_whole};
-use super::{deliver, message};
+use super::targets::{MAIL, Targets};
 use crate::audit::Anchor;
 use crate::detect::Finding;
 
@@ -24,41 +24,9 @@ const ROUND: Duration = Duration::from_millis(500);
 /// Wait after a delivery that failed: doubled each time, up to a minute.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Longest secret of a webhook, bytes.
-const MOST_SECRET: u64 = 4096;
-
-/// Where alerts go, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlertSettings {
-    /// Alertmanager, v2 API.
-    pub alertmanager: Option<HttpAddress>,
-    /// Any program that takes JSON.
-    pub webhook: Option<HttpAddress>,
-    /// File with the secret that signs what the webhook gets.
-    pub webhook_secret_file: Option<PathBuf>,
-    /// What takes messages as Slack does.
-    pub slack: Option<HttpAddress>,
-    /// Syslog server.
-    pub syslog: Option<SyslogAddress>,
-    /// An alert that goes on is told again after this time.
-    pub cooldown: Duration,
-    /// An alert is over if nothing was found for this time.
-    pub resolve_after: Duration,
-}
-
-impl Default for AlertSettings {
-    fn default() -> Self {
-        Self {
-            alertmanager: None,
-            webhook: None,
-            webhook_secret_file: None,
-            slack: None,
-            syslog: None,
-            cooldown: Duration::from_secs(3600),
-            resolve_after: Duration::from_secs(1800),
-        }
-    }
-}
+/// Alerts in one mail: what comes after a mail waits for [`MAIL_WAIT`] and goes together.
+const MOST_IN_MAIL: usize = 100;
+const MAIL_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of alerts.
 #[derive(Debug, Default)]
@@ -128,34 +96,16 @@ impl AlertThread {
 /// The folder or the secret cannot be read, or the thread not started.
 pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, AlertThread)> {
     let spool = Spool::open(state.join("alerts").join("queue"))?;
-    let secret = settings
-        .webhook_secret_file
-        .as_ref()
-        .map(|path| {
-            use io::Read as _;
-            let mut secret = Vec::new();
-            std::fs::File::open(path)?
-                .take(MOST_SECRET)
-                .read_to_end(&mut secret)?;
-            Ok::<_, io::Error>(secret.trim_ascii().to_vec())
-        })
-        .transpose()?;
-    let mut open = OpenAlerts::new(settings.cooldown, settings.resolve_after);
+    let (cooldown, resolve_after) = (settings.cooldown, settings.resolve_after);
+    let targets = Targets::new(settings)?;
+    let mut open = OpenAlerts::new(cooldown, resolve_after);
     open.restore(read_open(&state).unwrap_or_default());
     let counts = Arc::new(AlertCounts::default());
     let (queue, findings) = sync_channel(QUEUE);
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().filter(char::is_ascii_graphic).collect();
     let anchor = Arc::<OnceLock<Anchor>>::default();
     let work = Work {
         anchor: Arc::clone(&anchor),
-        settings,
-        secret,
-        host: if host.is_empty() {
-            "-".to_owned()
-        } else {
-            host
-        },
+        targets,
         open,
         silences: Silences::open(&state)?,
         state,
@@ -163,6 +113,7 @@ pub fn start(state: PathBuf, settings: AlertSettings) -> io::Result<(AlertSink, 
         counts: Arc::clone(&counts),
         wait: FIRST_WAIT,
         not_before: Instant::now(),
+        no_mail_before: Instant::now(),
     };
     let thread = thread::Builder::new()
         .name("alerts".to_owned())
@@ -186,15 +137,14 @@ fn unix_ns() -> u64 {
 struct Work {
     anchor: Arc<OnceLock<Anchor>>,
     state: PathBuf,
-    settings: AlertSettings,
-    secret: Option<Vec<u8>>,
-    host: String,
+    targets: Targets,
     open: OpenAlerts,
     silences: Silences,
     spool: Spool,
     counts: Arc<AlertCounts>,
     wait: Duration,
     not_before: Instant,
+    no_mail_before: Instant,
 }
 
 impl Work {
@@ -245,26 +195,8 @@ impl Work {
         }
     }
 
-    fn destinations(&self) -> impl Iterator<Item = &'static str> {
-        let AlertSettings {
-            alertmanager,
-            webhook,
-            slack,
-            syslog,
-            ..
-        } = &self.settings;
-        [
-            alertmanager.as_ref().map(|_| "alertmanager"),
-            webhook.as_ref().map(|_| "webhook"),
-            slack.as_ref().map(|_| "slack"),
-            syslog.as_ref().map(|_| "syslog"),
-        ]
-        .into_iter()
-        .flatten()
-    }
-
     fn keep(&mut self, alert: &Alert) {
-        let destinations: Vec<_> = self.destinations().collect();
+        let destinations: Vec<_> = self.targets.names().collect();
         for to in destinations {
             let waiting = Waiting {
                 to: to.to_owned(),
@@ -292,22 +224,31 @@ impl Work {
             return;
         }
         let (mut from, mut broken) = (0, Vec::new());
+        let checkpoint = self.anchor.get().and_then(Anchor::checkpoint);
+        let mut mail: Vec<(u64, Alert)> = Vec::new();
         while let Some((number, waiting)) = self.spool.next(from) {
             from = number + 1;
             if broken.contains(&waiting.to) {
                 continue;
             }
-            match self.send(&waiting) {
-                Ok(()) => {
-                    self.spool.done(number);
-                    self.counts.delivered.fetch_add(1, Ordering::Relaxed);
+            if waiting.to == MAIL {
+                if mail.len() < MOST_IN_MAIL && Instant::now() >= self.no_mail_before {
+                    mail.push((number, waiting.alert));
                 }
-                Err(error) => {
-                    self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(to = waiting.to, %error, "an alert is not delivered yet");
-                    broken.push(waiting.to);
-                }
+                continue;
             }
+            let sent = self
+                .targets
+                .send(&waiting.to, &waiting.alert, checkpoint.as_deref());
+            self.sent(sent, &waiting.to, &[number], &mut broken);
+        }
+        if !mail.is_empty() {
+            let (numbers, alerts): (Vec<u64>, Vec<Alert>) = mail.into_iter().unzip();
+            let sent = self.targets.mail(&alerts, unix_ns(), checkpoint.as_deref());
+            if sent.is_ok() {
+                self.no_mail_before = Instant::now() + MAIL_WAIT;
+            }
+            self.sent(sent, MAIL, &numbers, &mut broken);
         }
         self.wait = if broken.is_empty() {
             FIRST_WAIT
@@ -317,46 +258,22 @@ impl Work {
         };
     }
 
-    fn send(&self, Waiting { to, alert }: &Waiting) -> io::Result<()> {
-        let settings = &self.settings;
-        let checkpoint = self.anchor.get().and_then(Anchor::checkpoint);
-        let checkpoint = checkpoint.as_deref();
-        match (to.as_str(), settings) {
-            (
-                "alertmanager",
-                AlertSettings {
-                    alertmanager: Some(to),
-                    ..
-                },
-            ) => {
-                let path = format!("{}/api/v2/alerts", to.path.trim_end_matches('/'));
-                deliver::post(to, &path, &message::alertmanager(alert, checkpoint), None)
+    /// Takes note of what became of deliveries.
+    fn sent(&mut self, sent: io::Result<()>, to: &str, numbers: &[u64], broken: &mut Vec<String>) {
+        match sent {
+            Ok(()) => {
+                for number in numbers {
+                    self.spool.done(*number);
+                }
+                self.counts
+                    .delivered
+                    .fetch_add(numbers.len() as u64, Ordering::Relaxed);
             }
-            (
-                "webhook",
-                AlertSettings {
-                    webhook: Some(to), ..
-                },
-            ) => deliver::post(
-                to,
-                &to.path,
-                &message::webhook(alert, checkpoint),
-                self.secret.as_deref(),
-            ),
-            (
-                "slack",
-                AlertSettings {
-                    slack: Some(to), ..
-                },
-            ) => deliver::post(to, &to.path, &message::slack(alert), None),
-            (
-                "syslog",
-                AlertSettings {
-                    syslog: Some(to), ..
-                },
-            ) => deliver::syslog(to, &message::syslog(alert, &self.host, checkpoint)),
-            // Nobody takes it any more: the settings changed.
-            _ => Ok(()),
+            Err(error) => {
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(to, %error, "an alert is not delivered yet");
+                broken.push(to.to_owned());
+            }
         }
     }
 }

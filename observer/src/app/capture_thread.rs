@@ -316,6 +316,7 @@ fn publish(
             ("calls_left_out", gate.left_out),
             ("table_full", counts.tables_full),
             ("embryo_lost", counts.embryos_lost),
+            ("connection_not_recorded", pipeline.not_recorded()),
         ],
     );
     let (sockets, streams) = translator.entries();

@@ -102,7 +102,7 @@ enum StartError {
     Admin(#[from] AdminError),
     #[error(transparent)]
     Thread(#[from] io::Error),
-    #[error("the folder of the alerts or the secret of the webhook cannot be read: {0}")]
+    #[error("alerts cannot be sent: {0}")]
     Alerts(io::Error),
     #[error(transparent)]
     Rules(#[from] RuleError),

@@ -60,6 +60,10 @@ pub fn run(command: Command) -> Exit {
 
 /// Shows the settings in force, if they and the rules they name are sound.
 fn check_config(settings: &config::Settings) -> Exit {
+    if let Err(what) = settings.alert.check() {
+        complain(what);
+        return Exit::Usage;
+    }
     match rules::load(settings) {
         Ok(set) => {
             if let Some(folder) = &settings.rules {

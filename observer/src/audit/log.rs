@@ -99,6 +99,12 @@ impl Log {
         let last = match segment::list(dir)?.pop() {
             Some((_, path)) => path,
             None => {
+                // A checkpoint over nothing, so that one is beside the log from the start on.
+                let checkpoint = checkpoint_path(dir);
+                if !checkpoint.exists() {
+                    let note = keys.sign(0, Edge::default().root());
+                    replace(&checkpoint, note.as_bytes(), 0o644)?;
+                }
                 let path = segment::path(dir, 0);
                 replace(&path, &segment::head(&Edge::default()), 0o600)?;
                 path

@@ -18,6 +18,8 @@ const LEAST_MIXED: usize = 24;
 const LEAST_NAMED: usize = 12;
 /// One in so many characters of random text is of another class than the one before, and more.
 const CHANGE_EACH: usize = 5;
+/// The same where there is nothing but digits and small letters.
+const LOOSE_CHANGE_EACH: usize = 7;
 
 /// Whose keys begin how, and how many characters follow at least.
 const PREFIXES: [(&str, &str, usize); 137] = [
@@ -184,7 +186,48 @@ pub(super) fn is_secret(text: &str) -> bool {
             || vendor(text).is_some()
             || (text.len() >= LEAST_RANDOM || text.len() >= LEAST_MIXED && mixed())
                 && is_random(text)
-                && !is_file_name(text))
+                && !is_file_name(text)
+            || is_key_like(text)
+            || holds_key(text))
+}
+
+/// Digits and small letters, not all of them of base 16, in a text without any sign: nobody writes
+/// a word so. The ids that are so long and of such letters have a beginning of their own.
+fn is_key_like(text: &str) -> bool {
+    if text.len() < LEAST_MIXED {
+        return false;
+    }
+    let (mut digits, mut beyond, mut changes) = (0, 0, 0);
+    let mut last = None;
+    for byte in text.bytes() {
+        let digit = match byte {
+            b'0'..=b'9' => true,
+            b'a'..=b'z' => false,
+            _ => return false,
+        };
+        digits += usize::from(digit);
+        beyond += usize::from(byte > b'f');
+        changes += usize::from(last.is_some_and(|last| last != digit));
+        last = Some(digit);
+    }
+    // CUIDs have 25 characters and begin with a c; ULIDs have 26 and begin with the time.
+    let id =
+        text.len() == 25 && text.starts_with('c') || text.len() == 26 && text.starts_with("01");
+    digits >= 3 && beyond >= 3 && changes * LOOSE_CHANGE_EACH >= text.len() && !id
+}
+
+/// One of its parts between signs is random text.
+fn holds_key(text: &str) -> bool {
+    let both = |part: &str| {
+        part.bytes().any(|byte| byte.is_ascii_lowercase())
+            && part.bytes().any(|byte| byte.is_ascii_uppercase())
+            && part.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    text.len() > LEAST_MIXED
+        && !is_file_name(text)
+        && text.split(['-', '_', '.', '~']).any(|part| {
+            is_key_like(part) || part.len() >= LEAST_RANDOM && both(part) && is_random(part)
+        })
 }
 
 /// Ends as the name of a file does: builds and stores put the hash of a file in its name.
@@ -380,6 +423,10 @@ mod tests {
             "SkJs2P2XwH9aDNR5DMpdk2rjd9m1gaSrGcfPrRNg",
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
             "a804d3219cf77522c97d60ebd1b23712cd07abac32f8168e69d605ceb35975e5",
+            "8auow5emco21wxeyl61l2gcy",
+            "mu44goa1tqsvspq82hmwcazusnxqqwil",
+            "s.cc28xrqj1woinxnie9tgws6m",
+            "549343642518614292501-RI8zzXrPdtpCzDIeQjwgHMHdcZQuuqwmqfNt",
         ] {
             assert!(is_secret(secret), "{secret}");
         }
@@ -391,6 +438,10 @@ mod tests {
             "dfaf09f1-19e1-3d87-0c44-177afe013a82",
             "507f1f77bcf86cd799439011",
             "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "01arz3ndektsv4rrffq69g5fav",
+            "cjld2cjxh0000qzrmn831i7rn",
+            "internationalconference2024program",
+            "reallylongusername1990reallylongdomain",
             "2024-11-22T18:37:34.341Z/2024-11-23",
             "123456789012345678901234567890",
             "application.v1.internal.configuration.json",

@@ -42,6 +42,7 @@ pub(crate) fn call(method: &str, path: &str, status: Option<u16>) -> ApiCall {
             name: "nginx".to_owned(),
             exe: Some("/usr/sbin/nginx".to_owned()),
             container: None,
+            container_name: None,
             unit: Some("nginx.service".to_owned()),
         })),
         auth: Auth {

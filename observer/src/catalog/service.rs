@@ -7,8 +7,8 @@ pub(super) const MAX_NAME: usize = 64;
 /// Digits of a container id that tools show.
 const CONTAINER_DIGITS: usize = 12;
 
-/// Writes the name of the call's service into `out`: the systemd unit, else the container, else
-/// the process, else the port of the server, else `unknown`. A scope or a slice is not a service:
+/// Writes the name of the call's service into `out`: the systemd unit, else the container by
+/// its name or else its id, else the process, else the port of the server, else `unknown`. A scope or a slice is not a service:
 /// it only says which session started the process.
 pub(super) fn write_name(call: &ApiCall, out: &mut String) {
     out.clear();
@@ -26,6 +26,8 @@ pub(super) fn write_name(call: &ApiCall, out: &mut String) {
 
     if let Some(unit) = unit {
         push_clean(out, unit, MAX_NAME);
+    } else if let Some(name) = process.and_then(|p| p.container_name.as_deref()) {
+        push_clean(out, name, MAX_NAME);
     } else if let Some(container) = container {
         push_clean(out, container, CONTAINER_DIGITS);
     } else if let Some(name) = name {

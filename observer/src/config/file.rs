@@ -343,6 +343,8 @@ mod tests {
         let alert = &read.alert;
         assert!(alert.alertmanager.is_some() && alert.webhook.is_some() && alert.slack.is_some());
         assert!(alert.syslog.is_some() && alert.webhook_secret_file.is_some());
+        assert!(alert.mail_server.is_some() && alert.mail_to.len() == 1 && alert.ca_file.is_some());
+        assert!(alert.mail_password_file.is_some() && alert.slack_file.is_some());
         assert_eq!(alert.cooldown, Settings::default().alert.cooldown);
     }
 

@@ -1,12 +1,11 @@
-//! The settings of what is noticed, and of who is told.
+//! The settings of what is noticed.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::table::{Given, Setting, duration, integer, string, toml_string};
+use super::table::{Given, Setting, integer, string, toml_string};
 use super::values::{in_range, show_time, time};
-use crate::alert::{HttpAddress, SyslogAddress};
 
 /// One failure is no burst; each failure wanted costs memory for each client.
 const AUTH_FAILURES: RangeInclusive<u64> = 2..=256;
@@ -17,11 +16,8 @@ const DISTINCT: RangeInclusive<u64> = 2..=60;
 const PER_CENT: RangeInclusive<u64> = 1..=100;
 const SLOW_FAILURES: RangeInclusive<u64> = 5..=10_000;
 const SPIKE_FACTOR: RangeInclusive<u64> = 2..=100;
-/// Below a second everything is told at once; after a week nobody remembers.
-const ALERT_TIME: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 
-/// Those of findings and alerts.
+/// Those of findings.
 pub(super) const FINDINGS: &[Setting] = &[
     Setting {
         key: "detect.auth_failures",
@@ -137,107 +133,5 @@ pub(super) const FINDINGS: &[Setting] = &[
                 .map(|at| toml_string(&at.to_string_lossy()))
         },
         example: "\"/etc/observer/rules\"",
-    },
-    Setting {
-        key: "alert.alertmanager",
-        doc: &["Alertmanager that gets the alerts (v2 API), such as http://127.0.0.1:9093."],
-        set: |settings, given| {
-            settings.alert.alertmanager = Some(HttpAddress::parse(string(given)?)?);
-            Ok(())
-        },
-        show: |settings| {
-            settings
-                .alert
-                .alertmanager
-                .as_ref()
-                .map(|at| toml_string(&at.to_string()))
-        },
-        example: "\"http://127.0.0.1:9093/\"",
-    },
-    Setting {
-        key: "alert.webhook",
-        doc: &["Where each alert is posted as JSON."],
-        set: |settings, given| {
-            settings.alert.webhook = Some(HttpAddress::parse(string(given)?)?);
-            Ok(())
-        },
-        show: |settings| {
-            settings
-                .alert
-                .webhook
-                .as_ref()
-                .map(|at| toml_string(&at.to_string()))
-        },
-        example: "\"http://127.0.0.1:8000/alerts\"",
-    },
-    Setting {
-        key: "alert.webhook_secret_file",
-        doc: &[
-            "File with the secret that signs what the webhook gets: X-Observer-Signature, HMAC-SHA-256.",
-        ],
-        set: |settings, given| {
-            settings.alert.webhook_secret_file = Some(PathBuf::from(string(given)?));
-            Ok(())
-        },
-        show: |settings| {
-            settings
-                .alert
-                .webhook_secret_file
-                .as_ref()
-                .map(|at| toml_string(&at.to_string_lossy()))
-        },
-        example: "\"/etc/observer/webhook.secret\"",
-    },
-    Setting {
-        key: "alert.slack",
-        doc: &["Where each alert is posted as Slack takes it."],
-        set: |settings, given| {
-            settings.alert.slack = Some(HttpAddress::parse(string(given)?)?);
-            Ok(())
-        },
-        show: |settings| {
-            settings
-                .alert
-                .slack
-                .as_ref()
-                .map(|at| toml_string(&at.to_string()))
-        },
-        example: "\"http://127.0.0.1:8065/hooks/x\"",
-    },
-    Setting {
-        key: "alert.syslog",
-        doc: &["Syslog server (RFC 5424), such as udp://127.0.0.1:514 or tcp://127.0.0.1:601."],
-        set: |settings, given| {
-            settings.alert.syslog = Some(SyslogAddress::parse(string(given)?)?);
-            Ok(())
-        },
-        show: |settings| {
-            settings
-                .alert
-                .syslog
-                .as_ref()
-                .map(|at| toml_string(&at.to_string()))
-        },
-        example: "\"udp://127.0.0.1:514\"",
-    },
-    Setting {
-        key: "alert.cooldown",
-        doc: &["An alert that goes on is told again after this time: 1s to 7d."],
-        set: |settings, given| {
-            settings.alert.cooldown = duration(given, &ALERT_TIME)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.alert.cooldown))),
-        example: "",
-    },
-    Setting {
-        key: "alert.resolve_after",
-        doc: &["An alert is over if nothing was found for this time: 1s to 7d."],
-        set: |settings, given| {
-            settings.alert.resolve_after = duration(given, &ALERT_TIME)?;
-            Ok(())
-        },
-        show: |settings| Some(toml_string(&show_time(settings.alert.resolve_after))),
-        example: "",
     },
 ];

@@ -4,6 +4,7 @@
 //! the key. Never: a setting that is ignored, guessed or silently clamped. Every setting is
 //! declared once, in `table`; the sample file and `check-config` come from there.
 
+mod alert_table;
 mod audit_table;
 mod callers_table;
 mod capture_table;

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::alert_table::ALERTS;
 use super::audit_table::AUDIT;
 use super::callers_table::{CALLERS, route_rule};
 use super::capture_table::CAPTURE;
@@ -54,7 +55,7 @@ pub(super) struct Setting {
 
 /// All of them, sections together.
 pub(super) fn all_settings() -> impl Iterator<Item = &'static Setting> {
-    let tables = [GENERAL, CAPTURE, AUDIT, CALLERS, FINDINGS, BLOCK];
+    let tables = [GENERAL, CAPTURE, AUDIT, CALLERS, FINDINGS, ALERTS, BLOCK];
     tables.into_iter().flatten()
 }
 

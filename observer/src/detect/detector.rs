@@ -10,6 +10,7 @@ use super::endpoint::Endpoint;
 use super::facts::{Facts, wider};
 use super::finding::Finding;
 use super::objects::Objects;
+use super::pace::Pace;
 use super::rule::SUCCESS_AFTER_FAILURES;
 use super::settings::DetectSettings;
 use super::source::Source;
@@ -32,6 +33,9 @@ const ENDPOINTS: usize = 7_168;
 /// Pairs of a caller and an endpoint with objects.
 const PAIRS: usize = 14_336;
 
+/// Callers whose credentials were accepted, 40 bytes each.
+const CALLERS: usize = 65_536;
+
 /// Watches calls for misuse.
 #[derive(Debug)]
 pub struct Detector {
@@ -43,6 +47,7 @@ pub struct Detector {
     credentials: Recent<u64, Credential>,
     endpoints: Recent<u64, Endpoint>,
     objects: Recent<u64, Objects>,
+    callers: Recent<u64, Pace>,
     unattributed: u64,
 }
 
@@ -63,6 +68,7 @@ impl Detector {
             credentials: Recent::new(CREDENTIALS),
             endpoints: Recent::new(ENDPOINTS),
             objects: Recent::new(PAIRS),
+            callers: Recent::new(CALLERS),
             unattributed: 0,
         }
     }
@@ -83,6 +89,7 @@ impl Detector {
             credentials,
             endpoints,
             objects,
+            callers,
             unattributed,
         } = self;
         let facts = Facts::of(call, hasher);
@@ -95,6 +102,12 @@ impl Detector {
             && let Some(credential) = entry(credentials, key)
         {
             credential.accepted(&facts, out);
+        }
+        if facts.accepted
+            && let Some(caller) = facts.caller_key()
+            && let Some(pace) = entry(callers, caller)
+        {
+            pace.push(&facts, settings, out);
         }
         if facts.refused && facts.source.is_none() {
             *unattributed += 1;
@@ -164,13 +177,14 @@ impl Detector {
                 + self.accounts.evicted()
                 + self.credentials.evicted()
                 + self.endpoints.evicted()
-                + self.objects.evicted(),
+                + self.objects.evicted()
+                + self.callers.evicted(),
             failure_unattributed: self.unattributed,
         }
     }
 
     /// Entries of the tables: names and sizes.
-    pub fn entries(&self) -> [(&'static str, u64); 6] {
+    pub fn entries(&self) -> [(&'static str, u64); 7] {
         [
             ("sources", self.sources.len() as u64),
             ("networks", self.networks.len() as u64),
@@ -178,6 +192,7 @@ impl Detector {
             ("credentials", self.credentials.len() as u64),
             ("endpoints", self.endpoints.len() as u64),
             ("callers_of_objects", self.objects.len() as u64),
+            ("callers", self.callers.len() as u64),
         ]
     }
 }

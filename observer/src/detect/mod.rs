@@ -34,6 +34,7 @@ mod finding;
 mod login;
 mod objects;
 mod outcome;
+mod pace;
 mod posture;
 mod proofs;
 mod rate;

@@ -2,6 +2,7 @@
 
 mod candidate;
 mod cgroup;
+mod container_names;
 mod elf_image;
 mod foreign;
 mod go;

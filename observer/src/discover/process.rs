@@ -11,6 +11,8 @@ pub struct Process {
     pub exe: Option<String>,
     /// Container id (64 hex digits, or as the runtime names it), from the cgroup path.
     pub container: Option<String>,
+    /// What people call the container, as its runtime knows it, such as `shop/web`.
+    pub container_name: Option<String>,
     /// systemd unit, from the cgroup path.
     pub unit: Option<String>,
 }

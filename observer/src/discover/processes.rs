@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::Process;
 use super::cgroup::CgroupNames;
+use super::container_names::container_name;
 use crate::recent::Recent;
 
 /// Processes remembered: the kernel's own limit is 32,768 ids on most hosts, of which those with
@@ -31,6 +32,8 @@ struct Known {
 #[derive(Debug)]
 pub struct Processes {
     proc: PathBuf,
+    /// Where the files of container runtimes are.
+    root: PathBuf,
     known: Recent<u32, Known>,
 }
 
@@ -39,6 +42,7 @@ impl Processes {
     pub fn new(proc: impl Into<PathBuf>) -> Self {
         Self {
             proc: proc.into(),
+            root: PathBuf::from("/"),
             known: Recent::new(MAX_PROCESSES / 2),
         }
     }
@@ -54,7 +58,10 @@ impl Processes {
         {
             return Arc::clone(&known.process);
         }
-        let process = Arc::new(look(pid, &folder));
+        let mut process = look(pid, &folder);
+        let container = process.container.as_deref();
+        process.container_name = container.and_then(|id| container_name(&self.root, id));
+        let process = Arc::new(process);
         if let Some(start_time) = start_time {
             let process = Arc::clone(&process);
             self.known.insert(
@@ -90,6 +97,7 @@ fn look(pid: u32, folder: &Path) -> Process {
         name: name.trim_end_matches('\n').to_owned(),
         exe,
         container,
+        container_name: None,
         unit,
     }
 }
@@ -141,6 +149,7 @@ mod tests {
                 name: "nginx".to_owned(),
                 exe: Some("/usr/sbin/nginx".to_owned()),
                 container: None,
+                container_name: None,
                 unit: Some("nginx.service".to_owned()),
             }
         );

@@ -166,6 +166,7 @@ fn push_call(out: &mut String, call: &ApiCall) {
         text(out, "name", &process.name);
         optional(out, "exe", process.exe.as_deref());
         optional(out, "container", process.container.as_deref());
+        optional(out, "container_name", process.container_name.as_deref());
         optional(out, "unit", process.unit.as_deref());
         out.push('}');
     }

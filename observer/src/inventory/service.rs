@@ -21,6 +21,9 @@ pub struct Program {
     /// Container id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+    /// What people call the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<String>,
     /// Package that the executable is from; `None` if it is from none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,

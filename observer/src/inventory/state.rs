@@ -90,6 +90,7 @@ impl Inventory {
             protocol,
             scheme,
             tls,
+            tls_version,
             process,
             server,
             endpoint,
@@ -112,7 +113,7 @@ impl Inventory {
             MOST_NAMES,
         );
         if let Some(tls) = tls {
-            let version = tls.version.as_deref().unwrap_or_default();
+            let version = tls_version.as_deref().unwrap_or_default();
             let text = format!("{} {version}", tls.library);
             count(&mut service.tls, text.trim_end(), calls, MOST_NAMES);
         }
@@ -133,6 +134,7 @@ impl Inventory {
                     pid: process.pid,
                     unit: process.unit.clone(),
                     container: process.container.clone(),
+                    container_name: process.container_name.clone(),
                     package,
                 };
             }

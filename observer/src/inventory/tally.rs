@@ -10,7 +10,7 @@ use super::credential::{self, Credential};
 use super::endpoint::Endpoint;
 use crate::call::{ApiCall, Role};
 use crate::discover::Process;
-use crate::stream::Tls;
+use crate::stream::{Tls, TlsVersion};
 
 /// Endpoints called between two looks; about 1 KiB each.
 const MOST: usize = 8192;
@@ -33,6 +33,8 @@ pub struct Sum {
     pub scheme: &'static str,
     /// TLS library.
     pub tls: Option<Arc<Tls>>,
+    /// Version of the TLS protocol, if the library or the handshake told it.
+    pub tls_version: Option<Box<str>>,
     /// The process that served the first of them.
     pub process: Option<Arc<Process>>,
     /// The address it served it at.
@@ -66,8 +68,12 @@ impl Tally {
             return;
         };
         let process = call.process.as_ref().map(|process| process.pid);
+        let own = call.tls.as_deref().and_then(|tls| tls.version.as_deref());
+        let hello = call.hello.as_deref().and_then(|hello| hello.version);
+        let tls_version = call.tls.as_ref().and(own.or(hello.map(TlsVersion::as_str)));
         let key = hasher.hash_one((
             service,
+            tls_version,
             &*call.method,
             route,
             call.protocol,
@@ -89,6 +95,7 @@ impl Tally {
                 protocol: call.protocol.as_str(),
                 scheme: call.scheme,
                 tls: call.tls.clone(),
+                tls_version: tls_version.map(Into::into),
                 process: call.process.clone(),
                 server: call.server,
                 endpoint: Endpoint::default(),

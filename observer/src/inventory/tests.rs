@@ -2,10 +2,15 @@
 
 use std::fs;
 
-use super::{Document, Documented, Inventory, Store, StoreError, Tally, open_api, states, table};
+use super::{
+    Document, Documented, Inventory, Store, StoreError, Tally, findings, open_api, orphans, states,
+    table,
+};
 use crate::call::{ApiCall, AuthScheme, Role};
 use crate::catalog::sample;
 use crate::detect::Judge;
+use crate::stream::{Tls, TlsHello, TlsVersion};
+use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -65,6 +70,90 @@ fn what_is_served_is_summed_up_by_endpoint() {
         Some("nginx.service")
     );
     assert!(service.addresses.contains("192.0.2.1:8080"));
+}
+
+#[test]
+fn what_is_wrong_with_a_service_is_told() {
+    let of = |calls: &[ApiCall]| findings(&sum(calls).services["shop"]);
+    assert_eq!(of(&[call("GET", "/a", 200)]), Vec::<&str>::new());
+
+    let tls = |version: TlsVersion| {
+        let mut call = call("GET", "/a", 200);
+        call.scheme = "https";
+        call.tls = Some(Arc::new(Tls::default()));
+        call.hello = Some(Arc::new(TlsHello {
+            version: Some(version),
+            ..TlsHello::default()
+        }));
+        call
+    };
+    assert_eq!(
+        of(&[tls(TlsVersion::Tls13), tls(TlsVersion::Tls12)]),
+        Vec::<&str>::new()
+    );
+    for old in [TlsVersion::Tls11, TlsVersion::Tls10, TlsVersion::Ssl30] {
+        assert_eq!(
+            of(&[tls(TlsVersion::Tls13), tls(old)]),
+            ["old_tls"],
+            "{old:?}"
+        );
+    }
+
+    let mut plain = call("GET", "/a", 200);
+    plain.auth.scheme = AuthScheme::Basic;
+    assert_eq!(
+        of(std::slice::from_ref(&plain)),
+        ["clear_text_credentials", "basic_auth"]
+    );
+    // A proxy on this host may have had it by TLS.
+    plain.peer = Some(([127, 0, 0, 1], 4000).into());
+    assert_eq!(of(std::slice::from_ref(&plain)), ["basic_auth"]);
+
+    let mut through = call("GET", "/a", 200);
+    through.peer = Some(([10, 0, 0, 1], 4000).into());
+    assert_eq!(of(std::slice::from_ref(&through)), Vec::<&str>::new());
+    let mut local = call("GET", "/a", 200);
+    local.client = Some(([127, 0, 0, 1], 4000).into());
+    assert_eq!(of(&[through.clone(), local]), Vec::<&str>::new());
+    assert_eq!(of(&[through, call("GET", "/b", 200)]), ["proxy_bypassed"]);
+}
+
+#[test]
+fn endpoints_have_every_state() {
+    let inventory = sum(&[
+        call("GET", "/users/{id}", 200),
+        call("DELETE", "/users/{id}", 200),
+    ]);
+    let service = &inventory.services["shop"];
+    let seen = service.first_seen_ms;
+    let documented = |name: &str, deprecated| Documented {
+        name: name.to_owned(),
+        deprecated,
+    };
+    let document = Document {
+        service: "shop".to_owned(),
+        operations: vec![
+            documented("GET /users/{userId}", false),
+            documented("DELETE /users/{userId}", true),
+            documented("GET /never", false),
+        ],
+    };
+    let of = |name: &str, document, days| {
+        states(
+            name,
+            &service.endpoints[name],
+            document,
+            seen + days * DAY_MS,
+        )
+    };
+    let get = "GET /users/{id}";
+    assert_eq!(of(get, None, 1), ["new"]);
+    assert_eq!(of(get, None, 8), Vec::<&str>::new());
+    assert_eq!(of(get, None, 31), ["dormant"]);
+    assert_eq!(of(get, Some(&document), 8), ["documented"]);
+    assert_eq!(of("DELETE /users/{id}", Some(&document), 8), ["zombie"]);
+    assert_eq!(of(get, Some(&Document::default()), 8), ["shadow"]);
+    assert_eq!(orphans(service, Some(&document)), ["GET /never"]);
 }
 
 #[test]
@@ -168,8 +257,8 @@ fn endpoints_stand_against_documents_and_time() {
     assert_eq!(at("GET /users/{id}", 0), ["documented", "new"]);
     assert_eq!(at("POST /users", 8), ["shadow"]);
     assert_eq!(at("GET /carts", 31), ["zombie", "dormant"]);
-    assert_eq!(super::orphans(service, Some(&document)), ["GET /carts"]);
-    assert_eq!(super::findings(service)[0], "clear_text_credentials");
+    assert_eq!(orphans(service, Some(&document)), ["GET /carts"]);
+    assert_eq!(findings(service)[0], "clear_text_credentials");
 }
 
 #[test]

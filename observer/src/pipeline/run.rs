@@ -107,6 +107,12 @@ impl Pipeline {
             .unwrap_or_default()
     }
 
+    /// Connections that were not recorded because too many were open.
+    pub fn not_recorded(&self) -> u64 {
+        let recorder = self.shared.recorder.as_ref();
+        recorder.map_or(0, |recorder| recorder.over_limit())
+    }
+
     /// Records nothing of this connection that is not written yet.
     pub fn forget_recorded(&mut self, conn: ConnId) {
         if let Some(recorder) = &mut self.shared.recorder {

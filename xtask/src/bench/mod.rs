@@ -7,6 +7,7 @@ mod cpu;
 mod http;
 mod nginx;
 mod overhead;
+mod parsers;
 mod report;
 mod wrk;
 
@@ -24,6 +25,7 @@ enum What {
     Overhead(overhead::Arguments),
     Bodies(bodies::Arguments),
     Churn(churn::Arguments),
+    Parsers(parsers::Arguments),
 }
 
 /// Runs the command.
@@ -32,5 +34,6 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         What::Overhead(arguments) => overhead::main(arguments),
         What::Bodies(arguments) => bodies::main(arguments),
         What::Churn(arguments) => churn::main(arguments),
+        What::Parsers(arguments) => parsers::main(arguments),
     }
 }

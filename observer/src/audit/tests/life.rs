@@ -322,6 +322,32 @@ fn a_clock_that_was_set_back_is_told_and_stops_no_checkpoint() {
 }
 
 #[test]
+fn a_checkpoint_is_beside_the_log_from_the_start_and_missed_if_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let mut log = open(dir);
+    let start = fs::read(dir.join("checkpoint")).unwrap();
+    append(&mut log, 1500);
+    log.seal(START).unwrap();
+    drop(log);
+    // As a crash leaves it before the first sync.
+    fs::write(dir.join("checkpoint"), &start).unwrap();
+    assert!(check(dir).good());
+    let opened = Log::open(dir, "host.example/audit", AuditSettings::default(), START)
+        .unwrap()
+        .1;
+    assert_eq!(opened.alarms, []);
+    for at in 0..start.len() {
+        let mut bytes = start.clone();
+        bytes[at] ^= 1;
+        fs::write(dir.join("checkpoint"), bytes).unwrap();
+        assert!(!check(dir).good(), "byte {at}");
+    }
+    fs::remove_file(dir.join("checkpoint")).unwrap();
+    assert!(!check(dir).good());
+}
+
+#[test]
 fn a_run_that_was_cut_off_is_told_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();

@@ -2,9 +2,11 @@
 
 use super::Walk;
 use super::anchors::Anchored;
+use crate::audit::edge::Edge;
 use crate::audit::keys;
 use crate::audit::note::Note;
 use crate::audit::sealing::{file_hash, key_path_of};
+use crate::audit::vkey::Vkey;
 
 impl Walk<'_> {
     /// What can be told only at the end.
@@ -75,6 +77,8 @@ impl Walk<'_> {
             return;
         }
         match Note::parse(published) {
+            // That of the start: no other was signed before a crash.
+            Ok(note) if note.checkpoint.size == 0 && self.is_of_the_start(&note) => {}
             Ok(note) if note.checkpoint.size > size => {
                 let what = format!(
                     "the log ends at {size}, but its last checkpoint is of {} records",
@@ -90,6 +94,12 @@ impl Walk<'_> {
                 .report
                 .fault(None, format!("the file `checkpoint` {what}")),
         }
+    }
+
+    /// Whether the note is the first key's, over nothing.
+    fn is_of_the_start(&self, note: &Note) -> bool {
+        note.checkpoint.root == Edge::default().root()
+            && Vkey::parse(&self.report.vkey).is_ok_and(|vkey| note.verify(&vkey))
     }
 
     /// The file of a data key is as it was made, or gone.

@@ -17,6 +17,8 @@ use crate::call::Claims;
 /// Longest token read, bytes. Servers take heads of 8 to 64 KiB; a longer one is a token that says
 /// nothing of itself.
 const LONGEST: usize = 16 << 10;
+/// Bytes that decoding may write behind its result: three for four characters, twice.
+const GUESSED: usize = 8;
 /// Most audiences or scopes kept of a token.
 const MOST_LISTED: usize = 32;
 
@@ -101,7 +103,11 @@ pub(super) fn read(token: &[u8], scratch: &mut Vec<u8>) -> Option<Token> {
     }
     scratch.clear();
     let read = parse(head, payload, scratch);
-    scratch.zeroize();
+    // Only what was used: behind it nothing was written since it was wiped last, apart from the few
+    // bytes by which decoding guesses its length too high.
+    scratch.resize(scratch.len() + GUESSED, 0);
+    scratch.as_mut_slice().zeroize();
+    scratch.clear();
     read
 }
 
@@ -137,7 +143,7 @@ fn told(head: Head<'_>, payload: Payload<'_>) -> Token {
         exp,
         iat,
     } = payload;
-    let keep = |text: Text<'_>| text.0.map(|text| Box::from(&*text::printable(&text)));
+    let keep = |text: Text<'_>| text.0.map(|text| text::boxed(&text));
     let subject = [sub, user_id, uid, username, preferred_username, email]
         .into_iter()
         .find_map(keep);
@@ -168,10 +174,7 @@ fn told(head: Head<'_>, payload: Payload<'_>) -> Token {
 }
 
 fn kept<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Box<str>> {
-    texts
-        .take(MOST_LISTED)
-        .map(|text| Box::from(&*text::printable(text)))
-        .collect()
+    texts.take(MOST_LISTED).map(text::boxed).collect()
 }
 
 /// A string, or a number or a truth value as text; anything else is passed over.

@@ -1,5 +1,6 @@
 //! Public text from a credential, bounded and printable.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::call::secret;
@@ -20,10 +21,21 @@ pub(super) fn name(text: &str) -> Option<Arc<str>> {
 
 /// The text without control characters, cut.
 pub(super) fn printable(text: &str) -> Arc<str> {
+    clean(text).into()
+}
+
+/// The same for one owner.
+pub(super) fn boxed(text: &str) -> Box<str> {
+    clean(text).into()
+}
+
+fn clean(text: &str) -> Cow<'_, str> {
     let text = text
         .get(..text.floor_char_boundary(MOST))
         .unwrap_or_default();
-    if text.chars().any(char::is_control) {
+    // Those of ASCII are told by their bytes, those of C1 begin so (U+0080 to U+009F).
+    let suspect = |byte: u8| byte < b' ' || byte == 0x7f || byte == 0xc2;
+    if text.bytes().any(suspect) && text.chars().any(char::is_control) {
         let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
         text.chars().map(clean).collect::<String>().into()
     } else {

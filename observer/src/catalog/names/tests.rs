@@ -117,6 +117,7 @@ fn a_service_is_named_by_unit_then_container_then_process_then_port() {
             name: comm.to_owned(),
             exe: None,
             container: container.map(str::to_owned),
+            container_name: None,
             unit: unit.map(str::to_owned),
         })
     };
@@ -130,6 +131,11 @@ fn a_service_is_named_by_unit_then_container_then_process_then_port() {
         name(process(Some("docker-0123.scope"), Some(id), "node")),
         "0123456789ab"
     );
+    let mut named = process(None, Some(id), "node");
+    if let Some(process) = &mut named {
+        process.container_name = Some("shop/web".to_owned());
+    }
+    assert_eq!(name(named), "shop/web");
     assert_eq!(name(process(Some("session-3.scope"), None, "curl")), "curl");
     assert_eq!(
         name(process(Some("user@1000.service"), None, "curl")),
