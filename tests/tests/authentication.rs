@@ -156,7 +156,7 @@ fn a_burst_of_failures_raises_a_finding() -> Result<()> {
 }
 
 #[test]
-fn calls_without_credential_or_with_a_good_one_raise_no_finding() -> Result<()> {
+fn calls_without_credential_or_with_a_good_one_are_no_attack() -> Result<()> {
     let Some(_turn) = live(&["nginx", "openssl"]) else {
         return Ok(());
     };
@@ -171,7 +171,13 @@ fn calls_without_credential_or_with_a_good_one_raise_no_finding() -> Result<()> 
         let calls = agent.calls_where(|call| call.served_by(nginx.http)).ok()?;
         (calls.len() == 2 * BURST).then_some(())
     })?;
-    let findings = agent.findings()?;
+    let mut findings = agent.findings()?;
+    // That the page takes passwords at all is told, once; it is no attack.
+    let basic = findings
+        .iter()
+        .filter(|found| found["rule"] == "basic_auth");
+    ensure!(basic.count() <= 1, "{findings:?}");
+    findings.retain(|found| found["rule"] != "basic_auth");
     ensure!(findings.is_empty(), "{findings:?}");
     Ok(())
 }
