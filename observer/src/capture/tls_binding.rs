@@ -178,7 +178,7 @@ impl TlsBinding {
         }
     }
 
-    /// Takes the first sign of a TLS object, unless it is known; was it new?
+    /// Takes a sign of a TLS object; gives its process if the object was not known before.
     pub(super) fn open(
         &mut self,
         stream: u64,

@@ -105,6 +105,14 @@ mod tests {
             .collect()
     }
 
+    /// Says so if there is nothing to look at.
+    fn is_built(object: &[u8]) -> bool {
+        if object.is_empty() {
+            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+        }
+        !object.is_empty()
+    }
+
     fn depth(code: &[u8]) -> i32 {
         const FRAME: u8 = 10;
         let mut deepest = 0;
@@ -135,8 +143,7 @@ mod tests {
     #[test]
     fn uprobe_programs_keep_a_small_stack() {
         let object = Kernel::object();
-        if object.is_empty() {
-            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+        if !is_built(object) {
             return;
         }
         let depths = stack_depths(object);
@@ -155,8 +162,7 @@ mod tests {
         // Kernels before 6.8 count each frame of a chain of calls in steps of 32 bytes, 512 in
         // all (`check_max_stack_depth` in kernel/bpf/verifier.c).
         let object = Kernel::object();
-        if object.is_empty() {
-            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+        if !is_built(object) {
             return;
         }
         let depths = stack_depths(object);
@@ -179,8 +185,7 @@ mod tests {
         use crate::kernel::Blocker;
 
         let object = Blocker::object();
-        if object.is_empty() {
-            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+        if !is_built(object) {
             return;
         }
         assert_eq!(
@@ -198,8 +203,7 @@ mod tests {
     #[test]
     fn the_kernel_half_calls_read_only_helpers() {
         let object = Kernel::object();
-        if object.is_empty() {
-            eprintln!("SKIPPED: built without the kernel half (no bpf-linker)");
+        if !is_built(object) {
             return;
         }
         assert_eq!(
