@@ -40,7 +40,11 @@ pub fn run(command: Command) -> Exit {
     match command {
         Command::Run(settings) => live::run(&settings),
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
-        Command::Doctor { json, metrics } => doctor::run(json, metrics),
+        Command::Doctor {
+            json,
+            sockets,
+            metrics,
+        } => doctor::run(json, sockets, metrics),
         Command::Routes => routes::run(),
         Command::Report(args) => review::report(&args),
         Command::Review(command) => review::run(&command),

@@ -61,7 +61,7 @@ pub(super) const CAPTURE: &[Setting] = &[
         doc: &[
             "Where the bytes of sockets are taken. \"auto\": TCP from packets, Unix sockets and the",
             "kernel's TLS from socket functions, as far as each loads. \"packets\" or \"functions\": only",
-            "there.",
+            "there. \"kprobes\": at socket functions and by kprobes, as on kernels without trampolines.",
         ],
         set: |settings, given| {
             let text = string(given)?;
@@ -70,7 +70,7 @@ pub(super) const CAPTURE: &[Setting] = &[
                 .find(|sockets| sockets.as_str() == text)
                 .ok_or_else(|| {
                     let text = quoted(text);
-                    format!("{text} is not known: use auto, packets or functions")
+                    format!("{text} is not known: use auto, packets, functions or kprobes")
                 })?;
             Ok(())
         },

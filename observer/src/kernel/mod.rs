@@ -41,6 +41,7 @@ pub use control::Controls;
 pub use error::KernelError;
 pub use filters::CaptureFilters;
 pub use harden::{forbid_dumps, run_promptly};
+pub use layout::layout;
 pub use ledger::LedgerReader;
 pub use loader::{Kernel, KernelSettings, Parts};
 pub use network::Network;

@@ -187,6 +187,7 @@ impl Kernel {
             Some(Program::BtfTracePoint(program)) => program.unload(),
             Some(Program::FEntry(program)) => program.unload(),
             Some(Program::FExit(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
             Some(Program::UProbe(program)) => program.unload(),
             _ => return,
         };

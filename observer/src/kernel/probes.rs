@@ -22,6 +22,16 @@ pub(super) enum Hook {
     FunctionEntry(&'static str),
     /// The end of a kernel function of this name.
     FunctionExit(&'static str),
+    /// A kprobe at the beginning of a kernel function of this name.
+    KprobeEntry(&'static str),
+    /// A kretprobe at the end of a kernel function, with another program at its beginning that
+    /// keeps the arguments.
+    KprobePair {
+        /// The kernel's function.
+        function: &'static str,
+        /// The program at its beginning.
+        arguments: &'static str,
+    },
     /// Attached later, to each TLS library found.
     Library,
 }
@@ -277,7 +287,12 @@ pub(super) fn start(
     } = *probe;
     let first = instead_of.and_then(|first| before.iter().find(|status| status.name == first));
     let outcome = match first {
-        Some(first) if !matches!(first.outcome, ProbeOutcome::Failed(_)) => {
+        Some(first)
+            if !matches!(
+                first.outcome,
+                ProbeOutcome::Failed(_) | ProbeOutcome::NotTried(_)
+            ) =>
+        {
             ProbeOutcome::Replaced(match &first.outcome {
                 ProbeOutcome::Replaced(why) => why.clone(),
                 _ => format!("{} runs", first.name),
@@ -317,9 +332,12 @@ pub(super) fn not_tried(probe: &Probe, reason: &str) -> ProbeStatus {
 }
 
 /// A probe that failed and has another that does its work is no loss.
-pub(super) fn settle(probes: &mut [ProbeStatus]) {
+pub(super) fn settle<'a>(
+    rows: impl DoubleEndedIterator<Item = &'a Probe>,
+    probes: &mut [ProbeStatus],
+) {
     // From the end: the last of a row of replacements may stand for all before it.
-    for probe in PROBES.iter().rev() {
+    for probe in rows.rev() {
         let Some(first) = probe.instead_of else {
             continue;
         };
@@ -350,6 +368,14 @@ fn try_start(
     cgroup: &std::fs::File,
 ) -> Result<ProbeOutcome, String> {
     let text = |error: &dyn std::error::Error| explain(&chain(error));
+    if let Hook::KprobePair {
+        function,
+        arguments,
+    } = hook
+    {
+        // First, because it is small: where the kernel has no kprobes, no more is tried.
+        try_start(arguments, Hook::KprobeEntry(function), ebpf, btf, cgroup)?;
+    }
     let program = ebpf
         .program_mut(name)
         .ok_or("not in the kernel half: the two halves are not of one build")?;
@@ -379,6 +405,14 @@ fn try_start(
             program.attach().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Attached)
         }
+        (
+            Program::KProbe(program),
+            Hook::KprobeEntry(function) | Hook::KprobePair { function, .. },
+        ) => {
+            program.load().map_err(|error| text(&error))?;
+            program.attach(function, 0).map_err(|error| text(&error))?;
+            Ok(ProbeOutcome::Attached)
+        }
         (Program::UProbe(program), Hook::Library) => {
             program.load().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Loaded)
@@ -401,6 +435,10 @@ fn plain(hook: Hook, error: &str) -> Option<String> {
             "this kernel lets no program run at its functions: it is built without function tracing (CONFIG_FUNCTION_TRACER)"
                 .to_owned(),
         );
+    }
+    let kprobe = matches!(hook, Hook::KprobeEntry(_) | Hook::KprobePair { .. });
+    if kprobe && error.contains("/kprobe/type") {
+        return Some("this kernel is built without kprobes (CONFIG_KPROBES)".to_owned());
     }
     if function && error.starts_with("unknown BTF type") {
         return Some("this kernel has no such function".to_owned());
@@ -459,7 +497,7 @@ mod tests {
             status("socket_received", failed("no tracepoint")),
             status("inet_received", failed("no function")),
         ];
-        settle(&mut probes);
+        settle(PROBES.iter(), &mut probes);
         let outcomes = probes.map(|probe| probe.outcome);
         let replaced = |why: &str| ProbeOutcome::Replaced(why.to_owned());
         assert_eq!(

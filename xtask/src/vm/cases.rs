@@ -22,7 +22,7 @@ pub struct Case {
 pub const FORBIDDEN: &str = "this lockdown forbids reading the memory of programs";
 
 /// How the agent takes the bytes of sockets: values of its setting `capture.sockets`.
-pub const RUNGS: [&str; 2] = ["auto", "functions"];
+pub const RUNGS: [&str; 3] = ["auto", "functions", "kprobes"];
 
 /// Calls judged one by one; the ledger is judged by [`ledger`].
 pub const CASES: [Case; 11] = [

@@ -25,13 +25,12 @@ for module in /modules/*.ko; do
 done
 nginx -c /etc/nginx.conf
 
-section doctor
-observer doctor --json >&9
-
-for sockets in auto functions; do
+for sockets in auto functions kprobes; do
     exec 5<>/dev/tcp/127.0.0.1/80
     ask /before/agent
     printf '[capture]\nsockets = "%s"\n' $sockets >/tmp/observer.toml
+    section "doctor $sockets"
+    observer doctor --json --config /tmp/observer.toml >&9
     observer run --config /tmp/observer.toml --format jsonl --metrics 127.0.0.1:9464 \
         --state-dir /tmp/state >/tmp/calls 2>/tmp/said &
     agent=$!

@@ -3,7 +3,7 @@
 //! In: what each machine said. Out: text. No cell is blank: a "no" has a number, and the number a
 //! reason below the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -28,7 +28,9 @@ type Judged = (String, Result<String, (String, bool)>);
 /// One kernel.
 pub struct Column {
     version: String,
-    programs: BTreeMap<String, Result<String, String>>,
+    programs: BTreeMap<String, Cell>,
+    /// Byte offsets of fields and values of kinds, by the name of the constant.
+    layout: BTreeMap<String, Cell>,
     /// By case, for each rung.
     cases: Vec<(String, Vec<Cell>)>,
     faults: Vec<String>,
@@ -46,6 +48,7 @@ impl Column {
         Self {
             version: version.to_owned(),
             programs: BTreeMap::new(),
+            layout: BTreeMap::new(),
             cases: Vec::new(),
             faults: vec![format!("{version}: {reason}")],
         }
@@ -55,7 +58,29 @@ impl Column {
     pub fn judge(version: &str, lockdown: Option<&str>, said: &Said) -> Self {
         let section = |name: &str| said.get(name).map_or("", String::as_str);
         let mut faults = Vec::new();
-        let programs = programs(section("doctor"), version, &mut faults);
+        let mut programs_of_all = BTreeMap::new();
+        let mut layout_of_all = BTreeMap::new();
+        for rung in RUNGS {
+            let report = serde_json::from_str(section(&format!("doctor {rung}")));
+            let report: Value = report.unwrap_or_default();
+            // Functions read the memory of programs, which this mode forbids.
+            let expected = rung != "auto" && lockdown == Some("confidentiality");
+            let mut wrong = Vec::new();
+            for (name, cell) in programs(&report, &mut wrong) {
+                let known: &mut Cell = programs_of_all.entry(name).or_insert_with(|| cell.clone());
+                if known.is_err() && cell.is_ok() {
+                    *known = cell;
+                }
+            }
+            if !expected {
+                faults.extend(
+                    wrong
+                        .into_iter()
+                        .map(|why| format!("{version}, {rung}, {why}")),
+                );
+            }
+            layout_of_all.extend(layout(&report));
+        }
         let mut cases: Vec<(String, Vec<Cell>)> = Vec::new();
         for (at, rung) in RUNGS.into_iter().enumerate() {
             let of = |name: &str| section(&format!("{name} {rung}"));
@@ -63,7 +88,7 @@ impl Column {
             let started = !of("ways").trim().is_empty();
             let hidden = lockdown == Some("confidentiality");
             let why: Vec<&str> = of("said").lines().rev().take(2).collect();
-            if !started && !(hidden && rung == "functions") {
+            if !started && !(hidden && rung != "auto") {
                 faults.push(format!(
                     "{version}, {rung}: the agent said: {}",
                     why.join(" | ")
@@ -97,7 +122,8 @@ impl Column {
         }
         Self {
             version: version.to_owned(),
-            programs,
+            programs: programs_of_all,
+            layout: layout_of_all,
             cases,
             faults,
         }
@@ -138,7 +164,7 @@ fn judge_rung(
         let result = match way(name, said, &lines) {
             Ok(()) => Ok("yes".to_owned()),
             Err(WayFault::Impossible(reason)) => Err((format!("the kernel: {reason}"), true)),
-            Err(WayFault::Wrong(_)) if rung == "functions" && name == "uring-fixed" => {
+            Err(WayFault::Wrong(_)) if rung != "auto" && name == "uring-fixed" => {
                 Err((NO_MEMORY.to_owned(), true))
             }
             Err(WayFault::Wrong(_)) if hidden && reads_memory => Err((FORBIDDEN.to_owned(), true)),
@@ -149,12 +175,18 @@ fn judge_rung(
     results
 }
 
-fn programs(
-    doctor: &str,
-    version: &str,
-    faults: &mut Vec<String>,
-) -> BTreeMap<String, Result<String, String>> {
-    let report: Value = serde_json::from_str(doctor).unwrap_or_default();
+/// Where the agent found what its probes need.
+fn layout(report: &Value) -> BTreeMap<String, Cell> {
+    let places = report.get("layout").and_then(Value::as_object);
+    let places = places.into_iter().flatten().map(|(name, place)| {
+        let place = place.as_u64().map(|place| place.to_string());
+        let place = place.ok_or_else(|| "this kernel has no such field or kind".to_owned());
+        (name.clone(), place)
+    });
+    places.collect()
+}
+
+fn programs(report: &Value, faults: &mut Vec<String>) -> BTreeMap<String, Cell> {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let rows = report.get("probes").and_then(Value::as_array);
     let mut programs = BTreeMap::new();
@@ -170,14 +202,14 @@ fn programs(
         let cell = match probe.get("instructions").and_then(Value::as_u64) {
             _ if !works => {
                 if probe.get("required") == Some(&Value::Bool(true)) {
-                    faults.push(format!("{version}, {name}: {reason}"));
+                    faults.push(format!("{name}: {reason}"));
                 }
                 Err(reason)
             }
             Some(count) => {
                 match budget(&name) {
                     Some(most) if count > most => faults.push(format!(
-                        "{version}, {name}: {count} instructions, the budget is {most}"
+                        "{name}: {count} instructions, the budget is {most}"
                     )),
                     Some(_) => {}
                     None => faults.push(format!("{name} has no line in budget.tsv")),
@@ -203,7 +235,7 @@ fn programs(
                 ))
             })
             .collect();
-        faults.push(format!("{version}: nothing loaded; {}", wrong.join("; ")));
+        faults.push(format!("nothing loaded; {}", wrong.join("; ")));
     }
     programs
 }
@@ -232,23 +264,7 @@ impl Matrix {
 
     /// The tables.
     pub fn text(&self) -> String {
-        let mut names: Vec<&String> = Vec::new();
-        for name in self
-            .columns
-            .iter()
-            .flat_map(|column| column.programs.keys())
-        {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        let programs = names.into_iter().map(|name| {
-            let cells = self
-                .columns
-                .iter()
-                .map(|column| column.programs.get(name).cloned());
-            (name.as_str(), cells.collect::<Vec<_>>())
-        });
+        let programs = self.rows(|column| &column.programs);
         let mut out = String::new();
         // A kernel that was not tried has no programs and no cases, and still a cell.
         let tried = self.columns.iter().map(|column| {
@@ -258,6 +274,8 @@ impl Matrix {
         let tried = ("tried", tried.collect());
         let programs = std::iter::once(tried).chain(programs);
         self.table(&mut out, "program (instructions verified)", programs);
+        let places = self.rows(|column| &column.layout).into_iter();
+        self.table(&mut out, "field (byte offset) or kind", places);
         let mut case_names: Vec<&String> = Vec::new();
         for (name, _) in self.columns.iter().flat_map(|column| &column.cases) {
             if !case_names.contains(&name) {
@@ -275,6 +293,29 @@ impl Matrix {
             self.table(&mut out, &format!("case, capture.sockets = {rung}"), cases);
         }
         out
+    }
+
+    /// A row for each name that any kernel has something of.
+    fn rows(
+        &self,
+        part: impl Fn(&Column) -> &BTreeMap<String, Cell>,
+    ) -> Vec<(&str, Vec<Option<Cell>>)> {
+        let names: BTreeSet<&String> = self
+            .columns
+            .iter()
+            .flat_map(|column| part(column).keys())
+            .collect();
+        let cells = |name: &String| {
+            let cells = self
+                .columns
+                .iter()
+                .map(|column| part(column).get(name).cloned());
+            cells.collect()
+        };
+        names
+            .into_iter()
+            .map(|name| (name.as_str(), cells(name)))
+            .collect()
     }
 
     fn table<'a>(
@@ -321,7 +362,7 @@ mod tests {
     use super::*;
 
     fn said(doctor: &str) -> Said {
-        [("doctor", doctor), ("end", "")]
+        [("doctor auto", doctor), ("end", "")]
             .map(|(name, text)| (name.to_owned(), text.to_owned()))
             .into()
     }
@@ -342,7 +383,7 @@ mod tests {
         assert!(
             faults
                 .iter()
-                .any(|fault| fault == "6.1, packets_in: refused")
+                .any(|fault| fault == "6.1, auto, packets_in: refused")
         );
         assert!(!faults.iter().any(|fault| fault.contains("socket_sent")));
     }
