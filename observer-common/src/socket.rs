@@ -52,8 +52,8 @@ pub struct SocketStream {
     pub kind: u8,
     /// 1: what was moved last are records of a handshake, not yet plaintext.
     pub records: u8,
-    /// Explicit padding, always 0.
-    pub pad: u8,
+    /// One of the `EXCLUDED_` constants of [`crate::conn`].
+    pub excluded: u8,
 }
 
 /// Arguments of a socket function, kept from its beginning to its end.

@@ -19,6 +19,7 @@ mod limits;
 mod live;
 mod open_sockets;
 mod output;
+mod probe_watch;
 mod query;
 mod recording;
 mod recordings;

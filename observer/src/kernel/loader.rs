@@ -253,8 +253,8 @@ impl Kernel {
             );
             // Where trampolines are not wanted, what replaces them is required.
             let needed = TCP_NEEDS.contains(&probe.instead_of.unwrap_or(probe.name));
-            let alone = probe.instead_of.is_none() || self.sockets == SocketCapture::Kprobes;
-            let required = self.tcp_by_functions && needed && alone;
+            let first = probe.instead_of.is_none() != (self.sockets == SocketCapture::Kprobes);
+            let required = self.tcp_by_functions && needed && first;
             let status = match unwanted {
                 Some(reason) => not_tried(probe, reason),
                 None => start(probe, &self.probes, &mut self.ebpf, &btf, &cgroup),

@@ -96,6 +96,24 @@ impl Case {
     }
 }
 
+/// A port that settings leave out: counted, and no call.
+pub fn left_out(metrics: &str, lines: &[Value]) -> Result<(), String> {
+    let of_port = |line: &&Value| line.get("path").and_then(Value::as_str) == Some("/left/out");
+    if lines.iter().any(|line| of_port(&line)) {
+        return Err("a call of a port that settings leave out is shown".to_owned());
+    }
+    let counted = metrics.lines().any(|line| {
+        line.starts_with("observer_capture_filtered_bytes_total")
+            && line.contains("reason=\"excluded\"")
+            && line
+                .rsplit_once(' ')
+                .is_some_and(|(_, value)| value.parse::<f64>().is_ok_and(|n| n > 0.0))
+    });
+    counted
+        .then_some(())
+        .ok_or_else(|| "nothing is counted as left out".to_owned())
+}
+
 /// One way to move bytes: what `ways` said of it, against what the agent told.
 pub fn way(name: &str, said: &str, lines: &[Value]) -> Result<(), WayFault> {
     if let Some(reason) = said.split("unavailable: ").nth(1) {

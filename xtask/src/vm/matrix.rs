@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::cases::{CASES, FORBIDDEN, RUNGS, WayFault, ledger, way};
+use super::cases::{CASES, FORBIDDEN, RUNGS, WayFault, ledger, left_out, way};
 use super::guest::Said;
 
 /// The most instructions the verifier may walk through for each program, on any kernel: a change
@@ -55,7 +55,12 @@ impl Column {
     }
 
     /// A kernel that was.
-    pub fn judge(version: &str, lockdown: Option<&str>, said: &Said) -> Self {
+    pub fn judge(
+        version: &str,
+        lockdown: Option<&str>,
+        said: &Said,
+        places: &BTreeMap<String, Option<u64>>,
+    ) -> Self {
         let section = |name: &str| said.get(name).map_or("", String::as_str);
         let mut faults = Vec::new();
         let mut programs_of_all = BTreeMap::new();
@@ -79,7 +84,10 @@ impl Column {
                         .map(|why| format!("{version}, {rung}, {why}")),
                 );
             }
-            layout_of_all.extend(layout(&report));
+            let mut misplaced = Vec::new();
+            layout_of_all.extend(layout(&report, places, &mut misplaced));
+            let misplaced = misplaced.into_iter();
+            faults.extend(misplaced.map(|why| format!("{version}, {rung}, {why}")));
         }
         let mut cases: Vec<(String, Vec<Cell>)> = Vec::new();
         for (at, rung) in RUNGS.into_iter().enumerate() {
@@ -156,6 +164,7 @@ fn judge_rung(
         })
         .collect();
     results.push(("ledger".to_owned(), yes(ledger(metrics), None)));
+    results.push(("left out".to_owned(), yes(left_out(metrics, &lines), None)));
     for line in ways.lines() {
         let Some((name, said)) = line.split_once('\t') else {
             continue;
@@ -175,15 +184,25 @@ fn judge_rung(
     results
 }
 
-/// Where the agent found what its probes need.
-fn layout(report: &Value) -> BTreeMap<String, Cell> {
-    let places = report.get("layout").and_then(Value::as_object);
-    let places = places.into_iter().flatten().map(|(name, place)| {
-        let place = place.as_u64().map(|place| place.to_string());
-        let place = place.ok_or_else(|| "this kernel has no such field or kind".to_owned());
-        (name.clone(), place)
+/// Where the agent found what its probes need; a fault where a compiler finds it elsewhere.
+fn layout(
+    report: &Value,
+    places: &BTreeMap<String, Option<u64>>,
+    faults: &mut Vec<String>,
+) -> BTreeMap<String, Cell> {
+    let found = report.get("layout").and_then(Value::as_object);
+    let cells = found.into_iter().flatten().map(|(name, place)| {
+        let place = place.as_u64();
+        if places.get(name) != Some(&place) {
+            let wanted = places.get(name);
+            faults.push(format!("{name}: the agent found {place:?}, cc {wanted:?}"));
+        }
+        let cell = place
+            .map(|place| place.to_string())
+            .ok_or_else(|| "this kernel has no such field or kind".to_owned());
+        (name.clone(), cell)
     });
-    places.collect()
+    cells.collect()
 }
 
 fn programs(report: &Value, faults: &mut Vec<String>) -> BTreeMap<String, Cell> {
@@ -373,7 +392,7 @@ mod tests {
             {"name": "socket_sent", "outcome": "failed", "reason": "no such tracepoint", "required": false},
             {"name": "packets_in", "outcome": "failed", "reason": "refused", "required": true}]}"#;
         let mut matrix = Matrix::default();
-        matrix.push(Column::judge("6.1", None, &said(doctor)));
+        matrix.push(Column::judge("6.1", None, &said(doctor), &BTreeMap::new()));
         let text = matrix.text();
         assert!(
             text.contains("no such tracepoint") && text.contains("no (1)"),
@@ -392,7 +411,7 @@ mod tests {
     fn a_program_over_its_budget_is_a_fault() {
         let doctor = r#"{"probes": [{"name": "packets_in", "outcome": "attached",
             "required": true, "instructions": 999999999}]}"#;
-        let column = Column::judge("6.1", None, &said(doctor));
+        let column = Column::judge("6.1", None, &said(doctor), &BTreeMap::new());
         assert!(
             column
                 .faults

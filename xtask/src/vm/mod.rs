@@ -9,6 +9,7 @@ mod guest;
 mod initramfs;
 mod kernels;
 mod matrix;
+mod offsets;
 
 use std::fs;
 
@@ -64,10 +65,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
             Ok(kernel) => {
                 eprintln!("booting {}", kernel.package);
                 let logs = folder.join("kernels").join(source.version);
-                match guest::boot(&kernel, &file_system, lockdown, &logs) {
-                    Ok(said) => Column::judge(source.version, lockdown, &said),
-                    Err(error) => Column::failed(source.version, &format!("{error:#}")),
-                }
+                let seen = offsets::of(&kernel.image, &logs).and_then(|places| {
+                    let said = guest::boot(&kernel, &file_system, lockdown, &logs)?;
+                    Ok(Column::judge(source.version, lockdown, &said, &places))
+                });
+                seen.unwrap_or_else(|error| Column::failed(source.version, &format!("{error:#}")))
             }
             Err(error) => Column::failed(source.version, &format!("not fetched: {error:#}")),
         };
