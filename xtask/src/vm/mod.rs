@@ -10,6 +10,7 @@ mod initramfs;
 mod kernels;
 mod matrix;
 mod offsets;
+mod rungs;
 
 use std::fs;
 
@@ -18,6 +19,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::build::build;
 use crate::setup::setup;
 use crate::workspace::Workspace;
+use guest::Machine;
 use kernels::KERNELS;
 use matrix::{Column, Matrix};
 
@@ -32,6 +34,7 @@ Examples:
   cargo xtask vm --kernel 6.1     one kernel; may be given several times
   cargo xtask vm --all            all of them: 5.10 6.1 6.12 6.18 7.3
   cargo xtask vm --lockdown integrity
+  cargo xtask vm --kernel 6.12 --rungs
 
 Exit codes: 0 everything required loads and is seen within the budget of instructions; 1 not,
 or a kernel could not be fetched or booted.")]
@@ -42,6 +45,9 @@ pub struct Arguments {
     /// Every kernel.
     #[arg(long)]
     all: bool,
+    /// Measure instead what a call costs by each way of capture, in instructions.
+    #[arg(long, conflicts_with = "lockdown")]
+    rungs: bool,
     /// Lock the kernels down: `integrity` or `confidentiality`.
     #[arg(long, value_name = "MODE", value_parser = ["integrity", "confidentiality"])]
     lockdown: Option<String>,
@@ -58,6 +64,9 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let file_system = guest::file_system(&workspace.agent(), &folder)?;
 
+    if arguments.rungs {
+        return rungs::print(&wanted, &file_system, &folder);
+    }
     let lockdown = arguments.lockdown.as_deref();
     let mut matrix = Matrix::default();
     for source in wanted {
@@ -66,7 +75,11 @@ pub fn main(arguments: &Arguments) -> Result<()> {
                 eprintln!("booting {}", kernel.package);
                 let logs = folder.join("kernels").join(source.version);
                 let seen = offsets::of(&kernel.image, &logs).and_then(|places| {
-                    let said = guest::boot(&kernel, &file_system, lockdown, &logs)?;
+                    let machine = Machine {
+                        words: lockdown.map_or_else(String::new, |mode| format!("lockdown={mode}")),
+                        counted: false,
+                    };
+                    let said = guest::boot(&kernel, &file_system, &machine, &logs)?;
                     Ok(Column::judge(source.version, lockdown, &said, &places))
                 });
                 seen.unwrap_or_else(|error| Column::failed(source.version, &format!("{error:#}")))
@@ -88,6 +101,7 @@ fn wanted(arguments: &Arguments) -> Result<Vec<&'static kernels::KernelSource>> 
         kernel,
         all,
         lockdown: _,
+        rungs: _,
     } = arguments;
     if *all {
         return Ok(KERNELS.iter().collect());
