@@ -54,6 +54,11 @@ impl Column {
         }
     }
 
+    /// What is not as it must be.
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
     /// A kernel that was.
     pub fn judge(
         version: &str,
