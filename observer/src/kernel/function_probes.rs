@@ -2,7 +2,7 @@
 //!
 //! Each is a trampoline (fentry, fexit); where the kernel has none, a pair of kprobes does its work.
 
-use super::probes::{Hook, Probe};
+use super::probe_table::{Hook, Probe};
 use super::socket_capture::SocketCapture;
 
 /// What a row of the table is for.

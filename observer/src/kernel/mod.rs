@@ -24,6 +24,7 @@ mod open_sockets;
 mod preflight;
 mod probe_costs;
 mod probe_errors;
+mod probe_table;
 mod probes;
 mod process_events;
 mod raw_event;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::function_probes::FUNCTION_PROBES;
 use super::loader::Kernel;
-use super::probes::PROBES;
+use super::probe_table::PROBES;
 use super::status::SourceLedger;
 
 /// Time between two looks at the books.
