@@ -15,6 +15,7 @@ use super::filters::CaptureFilters;
 use super::function_probes::{FUNCTION_PROBES, TCP_NEEDS, UNIX_NEEDS, kernel_tls, unwanted};
 use super::layout::Layout;
 use super::ledger::LedgerReader;
+use super::many_probes::for_this_kernel;
 use super::probe_table::{Hook, PROBES};
 use super::probes::{not_tried, settle, start};
 use super::ring::Ring;
@@ -202,7 +203,7 @@ impl Kernel {
             .override_global("BOTH_SIDES", &both_sides, true)
             .override_global("ITER_KIND_MASK", &kind_mask, true)
             .override_global("TCP_CAPTURE", &tcp_capture, true)
-            .load(OBJECT)
+            .load(&for_this_kernel(OBJECT))
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
         let parts = Parts {

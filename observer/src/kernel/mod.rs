@@ -19,6 +19,7 @@ mod harden;
 mod layout;
 mod ledger;
 mod loader;
+mod many_probes;
 mod network;
 mod open_sockets;
 mod preflight;
