@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 
+use super::probe_watch::ProbeWatch;
 use crate::capture::Libraries;
 use crate::discover::placement::LibraryPlan;
 use crate::discover::{Candidate, FileId, Finding, Target, TlsLibraries};
 use crate::kernel::{
-    AttachedLibrary, Kernel, ProbeCosts, ProcessEvent, ProcessEvents, TlsAttachment, wait_readable,
+    AttachedLibrary, Kernel, ProcessEvent, ProcessEvents, TlsAttachment, wait_readable,
 };
-use crate::telemetry::Metrics;
 
 /// How long the thread sleeps when nothing happens.
 const ROUND: Duration = Duration::from_millis(50);
@@ -279,44 +279,21 @@ impl LibraryProbes {
         &self.kernel
     }
 
-    /// Looks at what the probes cost; takes off what costs too much.
-    fn watch_costs(&mut self, costs: &mut ProbeCosts, metrics: &Metrics) {
-        let Some((costs, condemned)) = costs.tick(&mut self.kernel, Instant::now()) else {
-            return;
-        };
-        metrics.set_costs(costs);
-        if condemned.is_empty() {
-            return;
-        }
-        for cost in condemned {
-            tracing::error!(
-                probe = cost.name,
-                processors = cost.processors,
-                "probe taken off until the next start: it used more of a processor than capture.cpu_budget allows; what it saw is not captured"
-            );
-        }
-        metrics.set_probes(self.kernel.probes());
-    }
-
-    /// Watches only what the probes cost, until `stop` is set.
-    pub(super) fn run_without_tls(mut self, stop: &AtomicBool, budget: u32, metrics: &Metrics) {
-        let mut costs = ProbeCosts::new(budget);
+    /// Only watches the probes, until `stop` is set.
+    pub(super) fn run_without_tls(mut self, stop: &AtomicBool, mut watch: ProbeWatch) {
         while !stop.load(Ordering::Acquire) {
             std::thread::sleep(ROUND);
-            self.watch_costs(&mut costs, metrics);
+            watch.tick(&mut self.kernel);
         }
     }
 
-    /// Watches processes until `stop` is set, then takes every probe off. `budget` is that of
-    /// [`ProbeCosts`].
+    /// Watches processes until `stop` is set, then takes every probe off.
     pub(super) fn run(
         mut self,
         stop: &AtomicBool,
-        budget: u32,
-        metrics: &Metrics,
+        mut watch: ProbeWatch,
         publish: &mut impl FnMut(&[TlsAttachment]),
     ) {
-        let mut costs = ProbeCosts::new(budget);
         let mut events = ProcessEvents::open()
             .map_err(|error| {
                 tracing::warn!(%error, "processes are looked at every {FULL_SCAN_BLIND:?} instead");
@@ -330,7 +307,7 @@ impl LibraryProbes {
             if let Some(report) = self.report_if_changed() {
                 publish(&report);
             }
-            self.watch_costs(&mut costs, metrics);
+            watch.tick(&mut self.kernel);
             wait_readable(events.iter().flat_map(ProcessEvents::fds), ROUND);
             std::thread::sleep(PACE.saturating_sub(looked.elapsed()));
             looked = Instant::now();
