@@ -62,10 +62,10 @@ enum Part {
 }
 
 impl Part {
-    /// The test program.
-    const fn program(self) -> &'static str {
+    /// The test programs.
+    const fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Tls => "tls_libraries",
+            Self::Tls => &["tls_libraries", "tls_peers"],
         }
     }
 }
@@ -241,8 +241,8 @@ fn live_program(workspace: &Workspace, program: &Path, sudo: bool) -> Command {
 fn build_live_tests(workspace: &Workspace, part: Option<Part>) -> Result<Vec<PathBuf>> {
     let mut build = cargo::command(&workspace.root);
     build.args(["test", "--package", LIVE, "--no-run"]);
-    if let Some(part) = part {
-        build.args(["--test", part.program()]);
+    for program in part.map_or(&[][..], Part::programs) {
+        build.args(["--test", program]);
     }
     let mut child = build
         .arg("--message-format=json-render-diagnostics")

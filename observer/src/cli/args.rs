@@ -220,11 +220,14 @@ pub struct OpenapiArgs {
 }
 
 /// Arguments of `doctor`.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct DoctorArgs {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Settings file (TOML), whose capture.sockets is tried
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where the metrics of the agent are that may run here: its books are shown
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub metrics: SocketAddr,
