@@ -313,6 +313,7 @@ fn publish(
             ("tls_streams", counts.tls_streams),
             ("tls_bound_nested", counts.tls_bound_nested),
             ("tls_bound_matched", counts.tls_bound_matched),
+            ("tls_left_out", counts.tls_left_out),
             ("calls_left_out", gate.left_out),
             ("table_full", counts.tables_full),
             ("embryo_lost", counts.embryos_lost),

@@ -11,6 +11,7 @@ mod hello;
 mod libraries;
 mod listing;
 mod matching;
+mod one_way;
 mod owners;
 mod tls_binding;
 mod translator;

@@ -12,6 +12,7 @@ mod nss;
 pub mod placement;
 mod process;
 mod processes;
+mod rustls;
 mod signature;
 mod socket_files;
 mod tls_libraries;

@@ -14,7 +14,7 @@ use super::candidate::{Candidate, Finding, Place, Refusal};
 use super::elf_image::{ElfError, ElfImage};
 use super::maps::{FileId, Mapping, executable_files};
 use super::placement::{self, PlacementError};
-use super::{foreign, go, named, nss, signature, version_text};
+use super::{foreign, go, named, nss, rustls, signature, version_text};
 use crate::recent::Recent;
 
 /// Files remembered, TLS library or not. A host has some thousands of distinct executables and
@@ -221,7 +221,7 @@ fn examine(
             if is_executable && let Some(finding) = go::find(&image) {
                 return Some(finding);
             }
-            if let Some(finding) = signature::find(&image) {
+            if let Some(finding) = signature::find(&image).or_else(|| rustls::find(&image)) {
                 return Some(finding);
             }
             let found = foreign::inside(&image, base_name, is_executable)?;
