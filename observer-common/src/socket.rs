@@ -52,8 +52,35 @@ pub struct SocketStream {
     pub kind: u8,
     /// 1: what was moved last are records of a handshake, not yet plaintext.
     pub records: u8,
-    /// Explicit padding, always 0.
-    pub pad: u8,
+    /// One of the `EXCLUDED_` constants of [`crate::conn`].
+    pub excluded: u8,
 }
 
+/// Arguments of a socket function, kept from its beginning to its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FunctionCall {
+    /// First argument, an address in the kernel.
+    pub first: u64,
+    /// Second argument, likewise.
+    pub second: u64,
+    /// Fourth argument: the flags of a receive.
+    pub fourth: u32,
+    /// Explicit padding, always 0.
+    pub pad: u32,
+}
+
+impl FunctionCall {
+    /// The first argument.
+    pub const fn first(&self) -> *const u8 {
+        self.first as *const u8
+    }
+
+    /// The second argument.
+    pub const fn second(&self) -> *const u8 {
+        self.second as *const u8
+    }
+}
+
+const _: () = assert!(size_of::<FunctionCall>() == 24);
 const _: () = assert!(size_of::<SocketStream>() == 96);

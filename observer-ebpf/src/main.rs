@@ -39,6 +39,8 @@ mod ring;
 #[cfg(target_arch = "bpf")]
 mod socket_functions;
 #[cfg(target_arch = "bpf")]
+mod socket_kprobes;
+#[cfg(target_arch = "bpf")]
 mod socket_stream;
 #[cfg(target_arch = "bpf")]
 mod sockets;

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use observer_common::{
     conn::{ConnState, Control, FILTER_ENTRIES, FilterAddress, Mover, PROTOCOLS as PROTOCOL_COUNT},
     counter::{LedgerRow, SOURCES},
-    socket::SocketStream,
+    socket::{FunctionCall, SocketStream},
     tls::{RecordCall, TlsCall, TlsControl, TlsKey, TlsStream},
 };
 
@@ -79,6 +79,11 @@ pub static SOCKETS: LruHashMap<u64, SocketStream> = LruHashMap::with_max_entries
 /// A zeroed value to insert from. Written by nobody.
 #[map]
 pub static SOCKET_NEW: Array<SocketStream> = Array::with_max_entries(1, 0);
+
+/// Threads inside a socket function, where its end does not show its arguments, by thread and
+/// function. Written at its beginning, removed at its end.
+#[map]
+pub static FUNCTION_CALLS: LruHashMap<u64, FunctionCall> = LruHashMap::with_max_entries(16_384, 0);
 
 /// Threads inside a TLS library call. Written at its entry, removed at its return; sockets read it.
 #[map]

@@ -4,7 +4,8 @@
 //! `fexit` above TCP and above Unix sockets, so that one path covers read, write, sendmsg, sendmmsg
 //! and io_uring, and the plaintext of TLS done by the kernel. Unix sockets are seen here only. What
 //! moves past the memory of a program (sendfile, splice) is counted, so that parsers skip exactly
-//! that much. The place after the last argument holds the result.
+//! that much. The place after the last argument holds the result. `socket_kprobes` does the same on
+//! kernels without trampolines.
 
 use aya_ebpf::{
     Global,
@@ -88,20 +89,14 @@ pub fn unix_page_sent(ctx: FExitContext) -> i32 {
 /// len, unsigned int flags)`
 #[fexit(function = "sock_splice_read")]
 pub fn spliced_in(ctx: FExitContext) -> i32 {
-    let socket: Option<u64> = kernel(ctx.arg(0), FILE_PRIVATE.load());
-    if let Some(socket) = socket {
-        let _ = try_gone(socket as *const u8, ctx.arg(5), INBOUND);
-    }
+    let _ = try_spliced(ctx.arg(0), ctx.arg(5));
     0
 }
 
 /// `int unix_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags)`
 #[fexit(function = "unix_stream_connect")]
 pub fn unix_connected(ctx: FExitContext) -> i32 {
-    let result: i32 = ctx.arg(4);
-    if result == 0 {
-        let _ = try_unix_begins(ctx.arg(0), 1);
-    }
+    let _ = try_unix_connects(ctx.arg(0), ctx.arg(4));
     0
 }
 
@@ -124,20 +119,14 @@ pub fn unix_paired(ctx: FExitContext) -> i32 {
 /// `int unix_release(struct socket *sock)`
 #[fentry(function = "unix_release")]
 pub fn unix_closed(ctx: FEntryContext) -> i32 {
-    if let Some(sk) = sk(ctx.arg(0)) {
-        let _ = end(sk);
-    }
+    unix_ends(ctx.arg(0));
     0
 }
 
 /// `int tcp_set_ulp(struct sock *sk, const char *name)`
 #[fexit(function = "tcp_set_ulp")]
 pub fn ktls_begun(ctx: FExitContext) -> i32 {
-    let sk: *const u8 = ctx.arg(0);
-    if kind_of(sk) == Some(SOCKET_KTLS) {
-        let _ = end(sk);
-        let _ = begin(sk, SOCKET_KTLS, true);
-    }
+    ktls_begins(ctx.arg(0));
     0
 }
 
@@ -155,7 +144,7 @@ fn sk(socket: *const u8) -> Option<*const u8> {
 }
 
 #[inline(always)]
-fn try_moved(
+pub fn try_moved(
     socket: *const u8,
     msg: *const u8,
     result: i32,
@@ -170,7 +159,7 @@ fn try_moved(
 }
 
 #[inline(always)]
-fn try_gone(socket: *const u8, result: i64, direction: u8) -> Option<()> {
+pub fn try_gone(socket: *const u8, result: i64, direction: u8) -> Option<()> {
     // 5.10 and 6.1 return an int here, of which the upper half is not defined.
     moved(
         sk(socket)?,
@@ -182,7 +171,36 @@ fn try_gone(socket: *const u8, result: i64, direction: u8) -> Option<()> {
 }
 
 #[inline(always)]
-fn try_unix_begins(socket: *const u8, connected: u8) -> Option<()> {
+pub fn try_spliced(file: *const u8, result: i64) -> Option<()> {
+    let socket: u64 = kernel(file, FILE_PRIVATE.load())?;
+    try_gone(socket as *const u8, result, INBOUND)
+}
+
+#[inline(always)]
+pub fn ktls_begins(sk: *const u8) {
+    if kind_of(sk) == Some(SOCKET_KTLS) {
+        let _ = end(sk);
+        let _ = begin(sk, SOCKET_KTLS, true);
+    }
+}
+
+#[inline(always)]
+pub fn unix_ends(socket: *const u8) {
+    if let Some(sk) = sk(socket) {
+        let _ = end(sk);
+    }
+}
+
+#[inline(always)]
+pub fn try_unix_connects(socket: *const u8, result: i32) -> Option<()> {
+    if result != 0 {
+        return None;
+    }
+    try_unix_begins(socket, 1)
+}
+
+#[inline(always)]
+pub fn try_unix_begins(socket: *const u8, connected: u8) -> Option<()> {
     let sk = sk(socket)?;
     if kind_of(sk)? != SOCKET_UNIX || known(sk).is_some() {
         return None;

@@ -19,6 +19,7 @@ use observer_common::{
 };
 
 use crate::{
+    filters::stream_excluded,
     ledger,
     maps::{BOTH_SIDES, CONTROL, OWN_TGID, SOCKET_NEW, SOCKETS, TLS_CALLS, TLS_CONTROL},
     msg_iter::{self, kernel},
@@ -237,6 +238,14 @@ fn try_stream(
     let kind = unsafe { (*state).kind };
     if unsafe { (*state).tuple.family } == 0 && kind != SOCKET_UNIX {
         let _ = addresses(sk, unsafe { &mut (*state).tuple });
+    }
+    if stream_excluded(state) {
+        if let Some(call) = TLS_CALLS.get_ptr(&thread)
+            && let Some(stream) = crate::tls::stream(unsafe { &(*call).key })
+        {
+            unsafe { (*stream).excluded = 1 };
+        }
+        return Some(unsafe { &raw mut (*row).excluded });
     }
     if kind != SOCKET_UNIX && TLS_CALLS.get_ptr(&thread).is_some() {
         // The library shows the plaintext, of the kernel's TLS too.

@@ -3,6 +3,9 @@
 //! Attached once per library file for all processes. Entry keeps the arguments by thread; return
 //! copies the buffer if bytes were moved. The user half says at attach time, in the cookie, where
 //! the number of bytes is found.
+//!
+//! `multi`: one link for all places of a library (6.6 and newer); the user half renames the sections
+//! where the kernel has no such links.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -29,7 +32,7 @@ use crate::{
 };
 
 /// `int f(SSL *s, void *buf, size_t num, ...)` with the argument registers still intact.
-#[uprobe]
+#[uprobe(multi)]
 pub fn tls_enter(ctx: ProbeContext) -> u32 {
     let cookie = TlsCookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let _ = try_enter(&ctx, cookie);
@@ -37,7 +40,7 @@ pub fn tls_enter(ctx: ProbeContext) -> u32 {
 }
 
 /// At a branch of the function that holds its result.
-#[uprobe]
+#[uprobe(multi)]
 pub fn tls_return(ctx: ProbeContext) -> u32 {
     let result = unsafe { (*ctx.regs).rax } as i32;
     let _ = try_return(result);
@@ -45,7 +48,7 @@ pub fn tls_return(ctx: ProbeContext) -> u32 {
 }
 
 /// When the function returns.
-#[uretprobe]
+#[uretprobe(multi)]
 pub fn tls_call_return(ctx: RetProbeContext) -> u32 {
     let result: i32 = ctx.ret();
     let _ = try_return(result);
@@ -53,7 +56,7 @@ pub fn tls_call_return(ctx: RetProbeContext) -> u32 {
 }
 
 /// `void SSL_free(SSL *s)`
-#[uprobe]
+#[uprobe(multi)]
 pub fn tls_free(ctx: ProbeContext) -> u32 {
     if let Some(object) = ctx.arg(0) {
         let tgid = unsafe { bpf_get_current_pid_tgid() } >> 32;

@@ -22,21 +22,21 @@ use crate::{
 };
 
 /// `func (c *Conn) Read(b []byte) (int, error)`, and `Write`, before the registers change.
-#[uprobe]
+#[uprobe(multi)]
 pub fn tls_go_enter(ctx: ProbeContext) -> u32 {
     let _ = try_enter(&ctx);
     0
 }
 
 /// At a `ret` of `Read`.
-#[uprobe]
+#[uprobe(multi)]
 pub fn tls_go_return(ctx: ProbeContext) -> u32 {
     let _ = try_return(&ctx);
     0
 }
 
 /// `func (c *Conn) Close() error`
-#[uprobe]
+#[uprobe(multi)]
 pub fn tls_go_close(ctx: ProbeContext) -> u32 {
     let _ = freed(&TlsKey {
         object: register(&ctx, Register::First),

@@ -1,5 +1,5 @@
-//! Appending to, verifying and searching the audit log, on one core: records a second, bytes a
-//! record, time of a search by class of query.
+//! Appending to, verifying and searching the audit log: records a second, bytes a record, time of a
+//! search by class of query. One core but for the searches, which take what there is.
 //!
 //! `cargo bench -p observer --bench audit [-- RECORDS]`, such as 10000000 for the searches.
 
@@ -7,19 +7,100 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use observer::audit::{
-    AuditError, AuditSettings, Field, Filter, Indexer, Log, Ocsf, Search, Trust, verify,
+    AuditError, AuditSettings, Field, Filter, Indexer, Log, Ocsf, Review, Search, Trust, verify,
 };
 
-#[path = "audit/typical_call.rs"]
-mod typical_call;
+#[path = "audit/traffic.rs"]
+mod traffic;
 
-use typical_call::typical_call;
+use traffic::{START_NS, STEP_NS, Traffic};
 
 const RECORDS: u64 = 1_000_000;
 /// Times that each search is made; the median counts.
 const ROUNDS: usize = 5;
 /// Records between two commits: 200 ms at 300,000 a second.
 const COMMIT: u64 = 60_000;
+
+/// What is asked of the log.
+enum Ask {
+    /// How many there are.
+    Count,
+    /// How many, by the values of a field.
+    By(Field),
+    /// The newest so many records.
+    Newest(usize),
+    /// All records.
+    All,
+    /// How many, by a scan of everything.
+    Scan,
+    /// The same, and all records.
+    ScanAll,
+}
+
+/// Class of query, filter, what is asked.
+const CLASSES: [(&str, &str, Ask); 29] = [
+    ("one path", "path=\"/v1/orders/47110\"", Ask::All),
+    (
+        "paths by pattern",
+        "path ~ \"/v1/*/47110/history\"",
+        Ask::All,
+    ),
+    ("part of a path", "path ~ \"*4711*\"", Ask::Count),
+    ("text anywhere", "text=user-00037", Ask::Count),
+    ("text that is nowhere", "text=nobody", Ask::Newest(1000)),
+    (
+        "one route",
+        "route=\"/v1/parcels/{id}/history\"",
+        Ask::Count,
+    ),
+    (
+        "a route that is nowhere",
+        "route=\"/nowhere\"",
+        Ask::Newest(1000),
+    ),
+    ("one host", "host=media.shop.example", Ask::Count),
+    (
+        "one client",
+        "client=198.51.7.7 or client=198.51.8.8",
+        Ask::Count,
+    ),
+    (
+        "network and status",
+        "client in 198.51.64.0/18 status>=400",
+        Ask::Count,
+    ),
+    (
+        "one caller",
+        "identity=\"https://id.shop.example|user-55500\"",
+        Ask::Count,
+    ),
+    ("one caller, records", "identity=partner1907", Ask::All),
+    ("one credential", "fingerprint ~ 3f9c:A*", Ask::Count),
+    ("one status", "status=500", Ask::Count),
+    ("one method", "method=DELETE", Ask::Count),
+    (
+        "one service and status",
+        "service=billing status=401",
+        Ask::Count,
+    ),
+    ("one program", "exe=/opt/shop/bin/users", Ask::Count),
+    ("one unit", "unit=shop-media.service", Ask::Count),
+    ("one connection", "conn=5000061", Ask::Count),
+    ("one index", "index=470000", Ask::All),
+    ("slow calls", "duration>900ms", Ask::Count),
+    ("large answers", "response_bytes>4990", Ask::Count),
+    ("all by status", "", Ask::By(Field::Status)),
+    ("failed by client", "status>=400", Ask::By(Field::Client)),
+    ("newest 1,000 failed", "status>=400", Ask::Newest(1000)),
+    ("last minute, records", "since 1m", Ask::All),
+    ("most records, all given", "status<400", Ask::All),
+    (
+        "one path, without index",
+        "path=\"/v1/orders/47110\"",
+        Ask::Scan,
+    ),
+    ("most records, no index", "status<400", Ask::ScanAll),
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Cargo passes `--bench` too.
@@ -29,101 +110,96 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir_in(".")?;
     let dir = folder.path();
     let appended = append(dir, count)?;
-    let bytes: u64 = std::fs::read_dir(dir.join("segments"))?
-        .filter_map(|entry| entry.ok()?.metadata().ok())
-        .map(|meta| meta.len())
-        .sum();
+    let segments = bytes(dir, "segments")?;
     let began = Instant::now();
     let report = verify(dir, &Trust::default(), &mut |_, _| {})?;
     let verified = began.elapsed();
     assert!(report.good() && report.verified == count, "{report}");
-    let rate = |time: Duration| count as f64 / time.as_secs_f64();
-    println!(
-        "append {:>10.0} records/s (JSON, hashes, compression, checkpoints, sync)",
-        rate(appended)
-    );
-    println!("verify {:>10.0} records/s", rate(verified));
-    println!(
-        "size   {:>10.1} bytes a record, and 32 for its hash",
-        bytes as f64 / count as f64
-    );
-    search(dir, count)
-}
-
-/// Every class of query, with the index.
-fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
     let began = Instant::now();
     Indexer::new(dir).extend(&mut || false)?;
     let indexed = began.elapsed();
-    let bytes: u64 = std::fs::read_dir(dir.join("index"))?
-        .filter_map(|entry| entry.ok()?.metadata().ok())
-        .map(|meta| meta.len())
-        .sum();
+    let rate = |time: Duration| count as f64 / time.as_secs_f64();
+    let each = |bytes: u64| bytes as f64 / count as f64;
+    println!("records    {count:>10}");
     println!(
-        "index  {:>10.0} records/s, {:.1} bytes a record",
-        count as f64 / indexed.as_secs_f64(),
-        bytes as f64 / count as f64
+        "append     {:>10.0} records/s (JSON, hashes, compression, checkpoints, sync)",
+        rate(appended)
     );
-    let end_ms = 1_795_342_830_000 + count * 3 / 1000;
-    for (class, text, by, newest) in [
-        (
-            "one client of 250, counted",
-            "client=192.0.2.77",
-            None,
-            None,
-        ),
-        (
-            "network and status, counted",
-            "client in 192.0.2.64/26 status>=400",
-            None,
-            None,
-        ),
-        ("slow calls, counted", "duration>19ms", None, None),
-        ("all by status", "", Some(Field::Status), None),
-        ("failed by client", "status>=400", Some(Field::Client), None),
-        ("newest 1,000 failed", "status>=400", None, Some(1000)),
-        ("last second, all", "since 1s", None, Some(1_000_000)),
-        (
-            "a value that is nowhere",
-            "route=\"/nowhere\"",
-            None,
-            Some(1000),
-        ),
-        (
-            "by the path, which has no column",
-            "path=\"/v1/orders/4711\"",
-            None,
-            None,
-        ),
-    ] {
-        let filter = Filter::parse(text, end_ms)?;
+    println!("verify     {:>10.0} records/s", rate(verified));
+    println!("index      {:>10.0} records/s", rate(indexed));
+    let index = bytes(dir, "index")?;
+    println!(
+        "size       {:>10.1} bytes a record, {:.1} of its index, and 32 of its hash",
+        each(segments),
+        each(index)
+    );
+    search(dir, count)?;
+    let end_ms = end_ms(count);
+    let began = Instant::now();
+    let span = (end_ms.saturating_sub(86_400_000), end_ms);
+    let review = Review::of(dir, &Trust::default(), None, span)?;
+    println!(
+        "report     {:>10.1} s for {} calls of the day, with the verification",
+        began.elapsed().as_secs_f64(),
+        review.calls
+    );
+    Ok(())
+}
+
+/// Bytes of the files in a folder of the log.
+fn bytes(dir: &Path, name: &str) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir.join(name))? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
+}
+
+fn end_ms(count: u64) -> u64 {
+    (START_NS + (count + 1) * STEP_NS) / 1_000_000
+}
+
+/// Every class of query.
+fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
+    println!(
+        "{:<26} {:>10} {:>10} {:>14}  query",
+        "search", "hits", "median ms", "records/s"
+    );
+    for (class, text, ask) in &CLASSES {
+        let filter = Filter::parse(text, end_ms(count))?;
+        let scan = matches!(ask, Ask::Scan | Ask::ScanAll);
         let search = Search {
             dir,
             filter: &filter,
-            index: true,
+            index: !scan,
             keys: None,
             from: 0,
         };
         let mut times = Vec::new();
         let mut found = 0;
-        for _ in 0..ROUNDS {
+        let mut bytes = 0;
+        // A scan takes long, and is here to be compared with.
+        let rounds = if scan { 1 } else { ROUNDS };
+        for _ in 0..rounds {
+            let mut give = |_, record: &[u8]| {
+                bytes += record.len();
+                Ok::<(), AuditError>(())
+            };
             let began = Instant::now();
-            found = match newest {
-                Some(_) => {
-                    search
-                        .run(newest, &mut |_, _| Ok::<(), AuditError>(()))?
-                        .found
-                }
-                None => search.count(by)?.1.found,
+            found = match ask {
+                Ask::Count | Ask::Scan => search.count(None)?.1.found,
+                Ask::By(field) => search.count(Some(*field))?.1.found,
+                Ask::Newest(most) => search.run(Some(*most), &mut give)?.found,
+                Ask::All | Ask::ScanAll => search.run(None, &mut give)?.found,
             };
             times.push(began.elapsed());
         }
         times.sort();
+        let median = times.get(rounds / 2).copied().unwrap_or_default();
         println!(
-            "search {:>8.1} ms  {found:>9} found  {class}",
-            times
-                .get(ROUNDS / 2)
-                .map_or(0.0, |time| time.as_secs_f64() * 1e3)
+            "{class:<26} {found:>10} {:>10.1} {:>14.0}  {text}",
+            median.as_secs_f64() * 1e3,
+            count as f64 / median.as_secs_f64()
         );
     }
     Ok(())
@@ -132,19 +208,22 @@ fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
 fn append(dir: &Path, count: u64) -> Result<Duration, Box<dyn std::error::Error>> {
     let (mut log, _) = Log::open(dir, "bench.example/audit", AuditSettings::default(), 1)?;
     let mut ocsf = Ocsf::default();
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let began = Instant::now();
-    for n in 0..count {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let call = typical_call(n, random);
-        let (head, record) = ocsf.call(&call, n);
-        log.append(&head, record.as_bytes())?;
-        if n % COMMIT == COMMIT - 1 {
-            log.commit(n / 300)?;
+    let mut traffic = Traffic::default();
+    let mut spent = Duration::ZERO;
+    let mut calls = Vec::new();
+    for start in (0..count).step_by(COMMIT as usize) {
+        // To make up the calls is no work of the log.
+        calls.clear();
+        calls.extend((start..count.min(start + COMMIT)).map(|_| traffic.call()));
+        let began = Instant::now();
+        for (call, n) in calls.iter().zip(start..) {
+            let (head, record) = ocsf.call(call, n);
+            log.append(&head, record.as_bytes())?;
         }
+        log.commit(start / 300)?;
+        spent += began.elapsed();
     }
+    let began = Instant::now();
     log.seal(count)?;
-    Ok(began.elapsed())
+    Ok(spent + began.elapsed())
 }

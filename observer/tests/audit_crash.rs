@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use observer::audit::{AuditSettings, Log, OwnEvent, Trust, start, verify};
 
-#[path = "../benches/audit/typical_call.rs"]
-mod typical_call;
+#[path = "../benches/audit/traffic.rs"]
+mod traffic;
 
-use typical_call::typical_call;
+use traffic::Traffic;
 
 /// Says in the environment of the child which log it writes.
 const CHILD: &str = "OBSERVER_TEST_AUDIT_DIR";
@@ -90,8 +90,9 @@ fn child_that_is_given_calls_until_it_is_killed() {
     .expect("start");
     let mut out = std::io::stderr();
     writeln!(out, "at 0").expect("pipe");
+    let mut traffic = Traffic::default();
     for n in 1..u64::MAX {
-        sink.call(typical_call(n, n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        sink.call(traffic.call());
         if n.is_multiple_of(BURST) {
             sink.flush();
             assert_eq!(

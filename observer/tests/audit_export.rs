@@ -9,10 +9,10 @@ use std::time::Duration;
 use observer::audit::{AuditSettings, start};
 use serde_json::Value;
 
-#[path = "../benches/audit/typical_call.rs"]
-mod typical_call;
+#[path = "../benches/audit/traffic.rs"]
+mod traffic;
 
-use typical_call::typical_call;
+use traffic::Traffic;
 
 /// For what takes a second on an idle machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -26,8 +26,9 @@ fn run(dir: &Path, calls: u64) {
         "00".to_owned(),
     )
     .expect("start");
-    for n in 0..calls {
-        sink.call(typical_call(n, n));
+    let mut traffic = Traffic::default();
+    for _ in 0..calls {
+        sink.call(traffic.call());
     }
     drop(sink);
     thread.finish();

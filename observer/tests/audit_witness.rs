@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use observer::audit::{AuditSettings, Trust, Vkey, WitnessAddress, start, verify};
 
-#[path = "../benches/audit/typical_call.rs"]
-mod typical_call;
+#[path = "../benches/audit/traffic.rs"]
+mod traffic;
 
-use typical_call::typical_call;
+use traffic::Traffic;
 
 /// For what takes a second on an idle machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -80,8 +80,9 @@ fn run(dir: &Path, name: &str, witness: Option<&Witness>, calls: u64, until: fn(
     let settings = settings(witness);
     let (mut sink, thread) =
         start(PathBuf::from(dir), name, settings, "00".to_owned()).expect("start");
-    for n in 0..calls {
-        sink.call(typical_call(n, n));
+    let mut traffic = Traffic::default();
+    for _ in 0..calls {
+        sink.call(traffic.call());
     }
     sink.flush();
     let began = Instant::now();

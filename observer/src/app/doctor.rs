@@ -7,13 +7,13 @@ use super::print;
 use super::running_agent;
 use crate::capture::Libraries;
 use crate::cli::{Check, DoctorReport, Exit};
-use crate::kernel::{CaptureFilters, Kernel, KernelSettings, SocketCapture, preflight};
+use crate::kernel::{CaptureFilters, Kernel, KernelSettings, SocketCapture, layout, preflight};
 
 /// A ring that holds nothing for long: the doctor looks at probes, not at traffic.
 const RING_BYTES: u32 = 256 << 10;
 
 /// Prints the report. Exit code 3 if `run` could not capture here.
-pub(super) fn run(json: bool, metrics: SocketAddr) -> Exit {
+pub(super) fn run(json: bool, sockets: SocketCapture, metrics: SocketAddr) -> Exit {
     let mut report = DoctorReport {
         kernel: preflight()
             .into_iter()
@@ -31,7 +31,7 @@ pub(super) fn run(json: bool, metrics: SocketAddr) -> Exit {
     match Kernel::probe(&KernelSettings {
         ring_bytes: RING_BYTES,
         both_sides: false,
-        sockets: SocketCapture::Auto,
+        sockets,
         filters: CaptureFilters::default(),
     }) {
         Ok((kernel, _parts)) => {
@@ -40,6 +40,7 @@ pub(super) fn run(json: bool, metrics: SocketAddr) -> Exit {
             probes.scan_all();
             report.probes = probes.kernel().probes().to_vec();
             report.instructions = probes.kernel().programs();
+            report.layout = layout();
             report.tls = probes.report();
         }
         Err(error) => report.kernel.push(Check {
@@ -67,7 +68,7 @@ fn coverage(kernel: &Kernel) -> Vec<Check> {
         remedy: (!ok).then(|| remedy.to_owned()),
     };
     let functions = "socket functions";
-    let remedy = "only socket functions see them, and those do not load here: see below why; on a kernel with trampolines on functions (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) they do";
+    let remedy = "only socket functions see them, and those do not load here: see below why; on a kernel with trampolines on functions (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) or kprobes (CONFIG_KPROBES) they do";
     let tcp = kernel.tcp_source();
     let unix = kernel.sees_unix_sockets();
     let mut checks = vec![

@@ -6,17 +6,20 @@ use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 
+use super::probe_watch::ProbeWatch;
 use crate::capture::Libraries;
 use crate::discover::placement::LibraryPlan;
-use crate::discover::{Candidate, FileId, Finding, TlsLibraries};
+use crate::discover::{Candidate, FileId, Finding, Target, TlsLibraries};
 use crate::kernel::{
-    AttachedLibrary, Kernel, ProbeCosts, ProcessEvent, ProcessEvents, TlsAttachment, wait_readable,
+    AttachedLibrary, Kernel, ProcessEvent, ProcessEvents, TlsAttachment, wait_readable,
 };
-use crate::telemetry::Metrics;
 
-/// How soon a new mapping is looked at. A program has mapped its library and made its first
-/// connection within a few milliseconds at the earliest.
+/// How long the thread sleeps when nothing happens.
 const ROUND: Duration = Duration::from_millis(50);
+/// Least time between two looks at new mappings. A program has mapped its library and made its
+/// first connection within a few milliseconds at the earliest; what starts hundreds of programs a
+/// second must not wake the agent for each.
+const PACE: Duration = Duration::from_millis(5);
 /// How often every process is looked at anyway: catches what was missed, finds files that nobody
 /// maps any more.
 const FULL_SCAN: Duration = Duration::from_secs(30);
@@ -34,15 +37,26 @@ struct Probed {
     outcome: Result<AttachedLibrary, String>,
 }
 
+/// A TLS library of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    /// As its memory map names it.
+    file: FileId,
+    target: Target,
+    told: TlsAttachment,
+}
+
 /// The libraries found, and the probes on them.
 #[derive(Debug)]
 pub(super) struct LibraryProbes {
     kernel: Kernel,
     found: TlsLibraries,
     numbers: Libraries,
-    probed: HashMap<FileId, Probed>,
+    probed: HashMap<Target, Probed>,
+    /// Files that a process would map next, whether one has or not.
+    installed: HashSet<Target>,
     /// Every process with a TLS library.
-    report: HashMap<u32, Vec<(FileId, TlsAttachment)>>,
+    report: HashMap<u32, Vec<Row>>,
     /// Files without a TLS library: mapping one asks for nothing.
     plain: HashSet<FileId>,
     changed: bool,
@@ -55,6 +69,7 @@ impl LibraryProbes {
             found: TlsLibraries::new("/proc"),
             numbers,
             probed: HashMap::new(),
+            installed: HashSet::new(),
             report: HashMap::new(),
             plain: HashSet::new(),
             changed: true,
@@ -70,6 +85,7 @@ impl LibraryProbes {
                 return;
             }
         };
+        self.attach_installed(&pids);
         let alive: HashSet<u32> = pids.iter().copied().collect();
         for pid in pids {
             self.scan(pid);
@@ -80,12 +96,28 @@ impl LibraryProbes {
         self.detach_unused();
     }
 
+    /// Probes what no process need have mapped: one that is over within milliseconds is over
+    /// before it can be looked at.
+    fn attach_installed(&mut self, pids: &[u32]) {
+        let candidates = self.found.installed(pids);
+        self.installed = candidates.iter().map(|it| it.target).collect();
+        for candidate in &candidates {
+            if let Finding::Plan(plan) = &candidate.finding {
+                self.attach_once(candidate, plan);
+            }
+        }
+    }
+
     /// Looks at one process.
     pub(super) fn scan(&mut self, pid: u32) {
         let candidates = self.found.scan_process(pid);
         let rows: Vec<_> = candidates
             .iter()
-            .map(|candidate| (candidate.file, self.attach(candidate)))
+            .map(|candidate| Row {
+                file: candidate.file,
+                target: candidate.target,
+                told: self.attach(pid, candidate),
+            })
             .collect();
         if rows.is_empty() {
             self.forget(pid);
@@ -108,7 +140,7 @@ impl LibraryProbes {
         let rows = self.report.get(&pid).map(Vec::as_slice).unwrap_or_default();
         let plain = files
             .into_iter()
-            .filter(|file| rows.iter().all(|(other, _)| other != file));
+            .filter(|file| rows.iter().all(|row| row.file != *file));
         self.plain.extend(plain);
     }
 
@@ -119,7 +151,11 @@ impl LibraryProbes {
         };
         let rows = rows
             .iter()
-            .map(|(file, row)| (*file, TlsAttachment { pid, ..row.clone() }))
+            .map(|row| {
+                let mut row = row.clone();
+                row.told.pid = pid;
+                row
+            })
             .collect();
         if self.report.len() < MOST_REPORTED {
             self.report.insert(pid, rows);
@@ -132,21 +168,15 @@ impl LibraryProbes {
         self.changed |= self.report.remove(&pid).is_some();
     }
 
-    fn attach(&mut self, candidate: &Candidate) -> TlsAttachment {
+    fn attach(&mut self, pid: u32, candidate: &Candidate) -> TlsAttachment {
         let (library, plan, refused) = match &candidate.finding {
             Finding::Refused(refusal) => {
                 let reason = Some(refusal.reason.clone());
                 (refusal.library.clone(), None, reason)
             }
             Finding::Plan(plan) => {
-                let known = self
-                    .probed
-                    .get(&candidate.file)
-                    .is_some_and(|probed| probed.plan == *plan);
-                if !known {
-                    self.attach_file(candidate, plan);
-                }
-                let refused = match self.probed.get(&candidate.file) {
+                self.attach_once(candidate, plan);
+                let refused = match self.probed.get(&candidate.target) {
                     Some(probed) => probed.outcome.as_ref().err().cloned(),
                     None => Some("the process ended before its file could be opened".to_owned()),
                 };
@@ -154,8 +184,8 @@ impl LibraryProbes {
             }
         };
         TlsAttachment {
-            pid: candidate.pid,
-            process: name(candidate.pid),
+            pid,
+            process: name(pid),
             library,
             path: candidate.path.clone(),
             plan,
@@ -163,13 +193,16 @@ impl LibraryProbes {
         }
     }
 
+    fn attach_once(&mut self, candidate: &Candidate, plan: &Arc<LibraryPlan>) {
+        let known = self.probed.get(&candidate.target);
+        if known.is_none_or(|probed| probed.plan != *plan) {
+            self.attach_file(candidate, plan);
+        }
+    }
+
     fn attach_file(&mut self, candidate: &Candidate, plan: &Arc<LibraryPlan>) {
-        if let Some(Probed {
-            outcome: Ok(attached),
-            ..
-        }) = self.probed.remove(&candidate.file)
-        {
-            self.kernel.detach_library(attached);
+        if let Some(before) = self.probed.remove(&candidate.target) {
+            AttachedLibrary::detach_all(before.outcome);
         }
         let number = self.numbers.number(&plan.library);
         // Gone with its process: the next that maps it will do.
@@ -198,7 +231,7 @@ impl LibraryProbes {
             }
         }
         self.probed.insert(
-            candidate.file,
+            candidate.target,
             Probed {
                 plan: Arc::clone(plan),
                 outcome,
@@ -206,33 +239,22 @@ impl LibraryProbes {
         );
     }
 
-    /// Takes probes off files that no process maps any more, so that the file can be freed.
+    /// Takes probes off files that no process maps any more, nor would, so that the file can be
+    /// freed.
     fn detach_unused(&mut self) {
         if self.report.len() >= MOST_REPORTED {
             // The report is not complete, so a file that is not in it may well be in use.
             return;
         }
-        let used: HashSet<FileId> = self
+        let used: HashSet<Target> = self
             .report
             .values()
             .flatten()
-            .map(|(file, _)| *file)
+            .map(|row| row.target)
+            .chain(self.installed.iter().copied())
             .collect();
-        let unused: Vec<FileId> = self
-            .probed
-            .keys()
-            .filter(|file| !used.contains(*file))
-            .copied()
-            .collect();
-        for file in unused {
-            if let Some(Probed {
-                outcome: Ok(attached),
-                ..
-            }) = self.probed.remove(&file)
-            {
-                self.kernel.detach_library(attached);
-            }
-        }
+        let unused = self.probed.extract_if(|target, _| !used.contains(target));
+        AttachedLibrary::detach_all(unused.filter_map(|(_, probed)| probed.outcome.ok()));
     }
 
     /// The report if it changed since it was last asked for: by process, sorted.
@@ -246,7 +268,7 @@ impl LibraryProbes {
             .report
             .values()
             .flatten()
-            .map(|(_, row)| row.clone())
+            .map(|row| row.told.clone())
             .collect();
         rows.sort_by(|a, b| (a.pid, &a.path).cmp(&(b.pid, &b.path)));
         rows
@@ -257,44 +279,21 @@ impl LibraryProbes {
         &self.kernel
     }
 
-    /// Looks at what the probes cost; takes off what costs too much.
-    fn watch_costs(&mut self, costs: &mut ProbeCosts, metrics: &Metrics) {
-        let Some((costs, condemned)) = costs.tick(&mut self.kernel, Instant::now()) else {
-            return;
-        };
-        metrics.set_costs(costs);
-        if condemned.is_empty() {
-            return;
-        }
-        for cost in condemned {
-            tracing::error!(
-                probe = cost.name,
-                processors = cost.processors,
-                "probe taken off until the next start: it used more of a processor than capture.cpu_budget allows; what it saw is not captured"
-            );
-        }
-        metrics.set_probes(self.kernel.probes());
-    }
-
-    /// Watches only what the probes cost, until `stop` is set.
-    pub(super) fn run_without_tls(mut self, stop: &AtomicBool, budget: u32, metrics: &Metrics) {
-        let mut costs = ProbeCosts::new(budget);
+    /// Only watches the probes, until `stop` is set.
+    pub(super) fn run_without_tls(mut self, stop: &AtomicBool, mut watch: ProbeWatch) {
         while !stop.load(Ordering::Acquire) {
             std::thread::sleep(ROUND);
-            self.watch_costs(&mut costs, metrics);
+            watch.tick(&mut self.kernel);
         }
     }
 
-    /// Watches processes until `stop` is set, then takes every probe off. `budget` is that of
-    /// [`ProbeCosts`].
+    /// Watches processes until `stop` is set, then takes every probe off.
     pub(super) fn run(
         mut self,
         stop: &AtomicBool,
-        budget: u32,
-        metrics: &Metrics,
+        mut watch: ProbeWatch,
         publish: &mut impl FnMut(&[TlsAttachment]),
     ) {
-        let mut costs = ProbeCosts::new(budget);
         let mut events = ProcessEvents::open()
             .map_err(|error| {
                 tracing::warn!(%error, "processes are looked at every {FULL_SCAN_BLIND:?} instead");
@@ -302,14 +301,16 @@ impl LibraryProbes {
             .ok();
         // What was mapped between the first scan and the start of the events.
         self.scan_all();
-        let mut scanned = Instant::now();
+        let (mut scanned, mut looked) = (Instant::now(), Instant::now());
         let mut due: HashMap<u32, Vec<FileId>> = HashMap::new();
         while !stop.load(Ordering::Acquire) {
             if let Some(report) = self.report_if_changed() {
                 publish(&report);
             }
-            self.watch_costs(&mut costs, metrics);
+            watch.tick(&mut self.kernel);
             wait_readable(events.iter().flat_map(ProcessEvents::fds), ROUND);
+            std::thread::sleep(PACE.saturating_sub(looked.elapsed()));
+            looked = Instant::now();
             let mut lost = false;
             if let Some(events) = &mut events {
                 events.drain(&mut |event| match event {
@@ -345,6 +346,14 @@ impl LibraryProbes {
                 scanned = Instant::now();
             }
         }
+    }
+}
+
+impl Drop for LibraryProbes {
+    /// Takes every probe off.
+    fn drop(&mut self) {
+        let all = self.probed.drain();
+        AttachedLibrary::detach_all(all.filter_map(|(_, probed)| probed.outcome.ok()));
     }
 }
 

@@ -13,6 +13,7 @@ use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
 use super::library_thread::LibraryProbes;
+use super::probe_watch::ProbeWatch;
 use super::rules::{self, RuleWatch};
 use super::usage::UsageThread;
 use super::{
@@ -214,7 +215,12 @@ impl Agent {
             .name("capture".to_owned())
             .spawn(move || capture.run())?;
 
-        let (tls, cpu_budget) = (settings.capture.tls, settings.capture.cpu_budget);
+        let tls = settings.capture.tls;
+        let watch = ProbeWatch::new(
+            settings.capture.cpu_budget,
+            settings.capture.error_budget,
+            metrics.clone(),
+        );
         let mut probes = LibraryProbes::new(kernel, numbers);
         let (for_libraries, ready) = (metrics.clone(), health.clone());
         let told = Arc::clone(&detach);
@@ -223,11 +229,11 @@ impl Agent {
             .spawn(move || {
                 if !tls {
                     ready.ready();
-                    probes.run_without_tls(&told, cpu_budget, &for_libraries);
+                    probes.run_without_tls(&told, watch);
                     return;
                 }
                 probes.scan_all();
-                probes.run(&told, cpu_budget, &for_libraries, &mut |report| {
+                probes.run(&told, watch, &mut |report| {
                     for_libraries.set_tls(report);
                     // The first report follows the first scan.
                     ready.ready();

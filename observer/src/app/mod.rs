@@ -19,6 +19,7 @@ mod limits;
 mod live;
 mod open_sockets;
 mod output;
+mod probe_watch;
 mod query;
 mod recording;
 mod recordings;
@@ -40,7 +41,11 @@ pub fn run(command: Command) -> Exit {
     match command {
         Command::Run(settings) => live::run(&settings),
         Command::Replay { files, settings } => recordings::replay(&files, &settings),
-        Command::Doctor { json, metrics } => doctor::run(json, metrics),
+        Command::Doctor {
+            json,
+            sockets,
+            metrics,
+        } => doctor::run(json, sockets, metrics),
         Command::Routes => routes::run(),
         Command::Report(args) => review::report(&args),
         Command::Review(command) => review::run(&command),

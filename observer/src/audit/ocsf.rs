@@ -64,7 +64,7 @@ impl Ocsf {
     fn write_call(&mut self, call: &ApiCall, index: u64) -> RecordHead {
         let ApiCall {
             time_unix_ns,
-            conn: _,
+            conn,
             conn_label,
             role,
             protocol,
@@ -195,7 +195,12 @@ impl Ocsf {
                 let _ = write!(self.out, ",\"{key}\":{number}");
             }
         }
-        self.optional(",\"conn\":", conn_label.as_deref());
+        match conn_label {
+            Some(label) => self.text(",\"conn\":", label),
+            None => {
+                let _ = write!(self.out, ",\"conn\":\"{}\"", conn.0);
+            }
+        }
         self.raw(",\"auth\":{\"scheme\":\"");
         self.raw(auth.scheme.as_str());
         self.raw("\",\"outcome\":\"");

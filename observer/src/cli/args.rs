@@ -97,10 +97,12 @@ Windows of 60s, 1h and 24h slide by an eighth of their length; days and months a
 Fields: type (call, login, finding, agent) status grpc_status method host path query route service
 operation protocol scheme role client server process pid exe container unit identity identity_kind
 auth auth_scheme error tls flag rule event severity duration request_bytes response_bytes
+peer fingerprint conn index message, and text: any of those that hold text or an address
 
 Examples:
   observer query 'status>=400 and route=\"/login\" and client in 10.0.0.0/8 since 2h'
   observer query 'auth=failed since 1d' --by client
+  observer query 'text=alice since 7d'
   observer query 'type=finding since 7d' --format jsonl | jq .message"
     )]
     Query(QueryArgs),
@@ -218,11 +220,14 @@ pub struct OpenapiArgs {
 }
 
 /// Arguments of `doctor`.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct DoctorArgs {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Settings file (TOML), whose capture.sockets is tried
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where the metrics of the agent are that may run here: its books are shown
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub metrics: SocketAddr,

@@ -18,6 +18,7 @@ use super::audit_args::AuditCommandArgs;
 use super::exit::Exit;
 use super::query_args::{QueryArgs, ReportArgs, ReviewCommandArgs};
 use crate::config::{ConfigError, RecordSettings, Settings, load};
+use crate::kernel::SocketCapture;
 use crate::record::Secrets;
 use crate::usage::Dimension;
 
@@ -37,6 +38,8 @@ pub enum Command {
     Doctor {
         /// As JSON.
         json: bool,
+        /// Where the bytes of sockets are to be taken.
+        sockets: SocketCapture,
         /// Where the metrics of an agent are that may run here.
         metrics: SocketAddr,
     },
@@ -171,7 +174,15 @@ pub fn parse_from(
             settings.metrics = None;
             Command::Replay { files, settings }
         }
-        CommandArgs::Doctor(DoctorArgs { json, metrics }) => Command::Doctor { json, metrics },
+        CommandArgs::Doctor(DoctorArgs {
+            json,
+            config,
+            metrics,
+        }) => Command::Doctor {
+            json,
+            sockets: from_file(config.as_deref())?.capture.sockets,
+            metrics,
+        },
         CommandArgs::Routes => Command::Routes,
         CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
             Command::CheckConfig(from_file(file.as_deref())?)
@@ -272,6 +283,7 @@ mod tests {
     use crate::cli::SilenceCommandArgs;
     use crate::cli::{Exit, Shell};
     use crate::config::{Format, Settings};
+    use crate::kernel::SocketCapture;
     use clap::CommandFactory as _;
     use std::io::Write as _;
     use std::path::PathBuf;
@@ -324,6 +336,7 @@ mod tests {
             command(&["doctor", "--json"]).unwrap(),
             Command::Doctor {
                 json: true,
+                sockets: SocketCapture::Auto,
                 metrics: ([127, 0, 0, 1], 9464).into(),
             }
         );

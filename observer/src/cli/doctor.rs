@@ -56,6 +56,9 @@ pub struct DoctorReport {
     pub probes: Vec<ProbeStatus>,
     /// Instructions that the verifier walked through, by program, where the kernel tells them.
     pub instructions: Vec<(String, u32)>,
+    /// Places in the kernel's structures that probes use, by the name of the constant in the kernel
+    /// half; `None` where this kernel has no such field.
+    pub layout: Vec<(&'static str, Option<u32>)>,
     /// Every process with a TLS library.
     pub tls: Vec<TlsAttachment>,
     /// The agent that runs, if one answers.
@@ -66,7 +69,10 @@ impl DoctorReport {
     /// Everything that is required is there: `run` would capture.
     pub fn usable(&self) -> bool {
         let works = |outcome: &ProbeOutcome| {
-            matches!(outcome, ProbeOutcome::Attached | ProbeOutcome::Loaded)
+            matches!(
+                outcome,
+                ProbeOutcome::Attached | ProbeOutcome::Loaded | ProbeOutcome::Replaced(_)
+            )
         };
         self.kernel.iter().all(|check| check.ok || check.optional)
             && self
@@ -81,6 +87,7 @@ impl DoctorReport {
             kernel,
             probes,
             instructions: _,
+            layout: _,
             tls,
             agent,
         } = self;
@@ -171,6 +178,7 @@ impl DoctorReport {
             kernel,
             probes,
             instructions,
+            layout,
             tls,
             agent,
         } = self;
@@ -248,9 +256,14 @@ impl DoctorReport {
                 },
             )
             .collect();
+        let layout: serde_json::Map<_, _> = layout
+            .iter()
+            .map(|&(name, place)| (name.to_owned(), place.into()))
+            .collect();
         let report = json!({
             "version": env!("CARGO_PKG_VERSION"), "usable": self.usable(),
-            "kernel": kernel, "probes": probes, "tls": tls, "agent": agent,
+            "kernel": kernel, "probes": probes, "layout": layout, "tls": tls,
+            "agent": agent,
         });
         harden_json(&format!("{report:#}\n"))
     }
@@ -361,6 +374,7 @@ mod tests {
                 ),
             ],
             instructions: vec![("ingress".to_owned(), 1234)],
+            layout: vec![("SOCK_FAMILY", Some(16)), ("KIND_UBUF", None)],
             tls: vec![TlsAttachment {
                 pid: 42,
                 process: "evil\u{1b}[2J".to_owned(),
@@ -412,6 +426,8 @@ The observer cannot capture on this host: see the lines marked !!
         assert_eq!(value["kernel"][1]["remedy"], "run `sudo observer doctor`");
         assert_eq!(value["probes"][0]["outcome"], "attached");
         assert_eq!(value["probes"][0]["instructions"], 1234);
+        assert_eq!(value["layout"]["SOCK_FAMILY"], 16);
+        assert!(value["layout"]["KIND_UBUF"].is_null());
         assert_eq!(value["probes"][1]["reason"], "no kprobes");
         assert_eq!(value["tls"][0]["attached"], false);
         assert_eq!(value["tls"][0]["process"], "evil\u{1b}[2J");

@@ -13,6 +13,7 @@ const PORTS: RangeInclusive<u64> = 1..=65_535;
 /// Above this a body is content, not a message that names an operation.
 const BODY_PEEK: RangeInclusive<u64> = 0..=(1 << 20);
 /// Thousandths of a processor; a hundred processors are no budget.
+const ERROR_BUDGET: RangeInclusive<u64> = 0..=100;
 const CPU_BUDGET: RangeInclusive<u64> = 1..=100_000;
 
 /// Those of what is captured.
@@ -61,7 +62,7 @@ pub(super) const CAPTURE: &[Setting] = &[
         doc: &[
             "Where the bytes of sockets are taken. \"auto\": TCP from packets, Unix sockets and the",
             "kernel's TLS from socket functions, as far as each loads. \"packets\" or \"functions\": only",
-            "there.",
+            "there. \"kprobes\": at socket functions and by kprobes, as on kernels without trampolines.",
         ],
         set: |settings, given| {
             let text = string(given)?;
@@ -70,7 +71,7 @@ pub(super) const CAPTURE: &[Setting] = &[
                 .find(|sockets| sockets.as_str() == text)
                 .ok_or_else(|| {
                     let text = quoted(text);
-                    format!("{text} is not known: use auto, packets or functions")
+                    format!("{text} is not known: use auto, packets, functions or kprobes")
                 })?;
             Ok(())
         },
@@ -189,6 +190,22 @@ pub(super) const CAPTURE: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.capture.cpu_budget.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.error_budget",
+        doc: &[
+            "Percent of what the probes of one source (packets, functions, tls) see that they may fail to",
+            "read, from 0 to 100. Those that fail more often three seconds in a row are taken off until",
+            "the next start, and that is said. 100 takes nothing off.",
+        ],
+        set: |settings, given| {
+            let budget = in_range(integer(given)?, &ERROR_BUDGET, |n| n.to_string())?;
+            settings.capture.error_budget =
+                u32::try_from(budget).map_err(|_| "is too large".to_owned())?;
+            Ok(())
+        },
+        show: |settings| Some(settings.capture.error_budget.to_string()),
         example: "",
     },
 ];

@@ -54,6 +54,8 @@ pub struct Capture {
     pub body_peek: u32,
     /// Thousandths of a processor that a probe may use.
     pub cpu_budget: u32,
+    /// Percent of what the probes of a source see that they may fail to read.
+    pub error_budget: u32,
 }
 
 impl Default for Capture {
@@ -66,6 +68,7 @@ impl Default for Capture {
             filters: CaptureFilters::default(),
             body_peek: BODY_PEEK,
             cpu_budget: 1000,
+            error_budget: 50,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A TLS library that a process has mapped.
+//! A TLS library that a process has mapped, or could map next.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::maps::{FileId, Mapping};
-use super::placement::LibraryPlan;
+use super::placement::{FoundBy, LibraryPlan};
+use super::target::Target;
 
-/// A TLS library, or an executable with one inside, that a process has mapped.
+/// A TLS library, or an executable with one inside, that a process has mapped or could map next.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The process in which it was found.
-    pub pid: u32,
-    /// The file: probes are attached once for each.
+    /// The file as memory maps name it.
     pub file: FileId,
+    /// The file that probes go on: they are attached once for each.
+    pub target: Target,
     /// Path as the process sees it.
     pub path: String,
     /// What to do with it.
@@ -33,6 +34,16 @@ pub enum Finding {
     Refused(Arc<Refusal>),
 }
 
+impl Finding {
+    /// The same, with the functions found in this way.
+    pub(super) fn by(mut self, found_by: FoundBy) -> Self {
+        if let Self::Plan(plan) = &mut self {
+            Arc::make_mut(plan).found_by = found_by;
+        }
+        self
+    }
+}
+
 /// A TLS library that is not probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -44,17 +55,22 @@ pub struct Refusal {
 
 /// How to get at the file again.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// `/proc/PID`.
-    process: PathBuf,
-    range: String,
-    path: String,
-    file: FileId,
+pub(super) enum Place {
+    /// Through a process that has it mapped.
+    Mapped {
+        /// `/proc/PID`.
+        process: PathBuf,
+        range: String,
+        path: String,
+        file: FileId,
+    },
+    /// Where it lies, as the agent sees it.
+    Installed { path: PathBuf, file: FileId },
 }
 
 impl Place {
-    pub(super) fn new(process: &Path, mapping: &Mapping) -> Self {
-        Self {
+    pub(super) fn mapped(process: &Path, mapping: &Mapping) -> Self {
+        Self::Mapped {
             process: process.to_owned(),
             range: mapping.range.clone(),
             path: mapping.path.clone(),
@@ -64,27 +80,32 @@ impl Place {
 
     /// Opens the mapped file itself, whatever its path means now and in this mount namespace.
     pub(super) fn open(&self) -> io::Result<File> {
+        let (process, range, path, file) = match self {
+            Self::Installed { path, file } => {
+                return open_if(path, |metadata| FileId::of(metadata) == *file);
+            }
+            Self::Mapped {
+                process,
+                range,
+                path,
+                file,
+            } => (process, range, path, file),
+        };
         // The device may differ (btrfs and overlay tell stat another one than the memory map); the
         // link leads to what is mapped, so only a mapping made anew since then could lie.
-        let mapped = self.process.join("map_files").join(&self.range);
-        if let Ok(file) = open_if(&mapped, |metadata| metadata.ino() == self.file.inode) {
-            return Ok(file);
+        let mapped = process.join("map_files").join(range);
+        if let Ok(opened) = open_if(&mapped, |metadata| metadata.ino() == file.inode) {
+            return Ok(opened);
         }
         // Without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE: by path, and only if it is that file.
-        let path = self
-            .process
-            .join("root")
-            .join(self.path.trim_start_matches('/'));
-        open_if(&path, |metadata| {
-            let device = (libc::major(metadata.dev()), libc::minor(metadata.dev()));
-            metadata.ino() == self.file.inode && device == self.file.dev
-        })
+        let path = process.join("root").join(path.trim_start_matches('/'));
+        open_if(&path, |metadata| FileId::of(metadata) == *file)
     }
 }
 
 /// Opens a regular file that is the one expected. Nothing else is opened, not even for a moment: a
 /// path in a container can lead to a pipe that blocks or a device that acts on being opened.
-fn open_if(path: &Path, expected: impl Fn(&Metadata) -> bool) -> io::Result<File> {
+pub(super) fn open_if(path: &Path, expected: impl Fn(&Metadata) -> bool) -> io::Result<File> {
     let handle = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH)
@@ -100,22 +121,29 @@ fn open_if(path: &Path, expected: impl Fn(&Metadata) -> bool) -> io::Result<File
 }
 
 impl Candidate {
-    pub(super) fn new(pid: u32, mapping: &Mapping, place: Place, finding: Finding) -> Self {
+    pub(super) fn new(
+        file: FileId,
+        target: Target,
+        path: String,
+        place: Place,
+        finding: Finding,
+    ) -> Self {
         Self {
-            pid,
-            file: mapping.file,
-            path: mapping.path.clone(),
+            file,
+            target,
+            path,
             finding,
             place,
         }
     }
 
-    /// Opens the library file through the process that has it mapped. Attach to
+    /// Opens the library file, through the process that has it mapped if one has. Attach to
     /// `/proc/self/fd/N` of the result: that works across mount namespaces, and for a file that
     /// was replaced or deleted since.
     ///
     /// # Errors
-    /// If the process or its mapping is gone, or the agent may not follow `/proc/PID/map_files`.
+    /// If the process or its mapping is gone, or the agent may not follow `/proc/PID/map_files`; or
+    /// if another file lies now where this one was installed.
     pub fn open(&self) -> io::Result<File> {
         self.place.open()
     }

@@ -4,18 +4,20 @@
 //! It never maps the file, never trusts a size it says of itself, and never reads it whole.
 
 mod search;
+mod source;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use memchr::memmem;
 use object::LittleEndian as LE;
 use object::elf;
 use object::pod::{Pod, from_bytes, slice_from_all_bytes};
+
+use self::source::Source;
 
 /// Section headers looked at; the largest executables have below a hundred, `ld -r` output more.
 const MAX_SECTIONS: u16 = 4096;
@@ -90,12 +92,14 @@ pub struct Extent {
 /// See the module.
 #[derive(Debug)]
 pub struct ElfImage<'a> {
-    file: &'a File,
+    source: Source<'a>,
     length: u64,
     sections: Vec<Section>,
     segments: Vec<Segment>,
     /// String tables read before, by section: several libraries are looked for in one file.
     strings: RefCell<HashMap<u32, Rc<Vec<u8>>>>,
+    /// An image of the same program that has the names of its functions.
+    names: Option<Box<ElfImage<'static>>>,
 }
 
 impl<'a> ElfImage<'a> {
@@ -104,13 +108,18 @@ impl<'a> ElfImage<'a> {
     /// # Errors
     /// [`ElfError`] if it cannot be read, is something else, or has headers no real file has.
     pub fn open(file: &'a File) -> Result<Self, ElfError> {
-        let length = file.metadata()?.len();
+        Self::of(Source::File(file))
+    }
+
+    fn of(source: Source<'a>) -> Result<Self, ElfError> {
+        let length = source.length()?;
         let mut image = Self {
-            file,
+            source,
             length,
             sections: Vec::new(),
             segments: Vec::new(),
             strings: RefCell::default(),
+            names: None,
         };
         let bytes = image.read(0, size_of::<elf::FileHeader64<LE>>() as u64)?;
         let Ok((header, _)) = from_bytes::<elf::FileHeader64<LE>>(&bytes) else {
@@ -202,7 +211,7 @@ impl<'a> ElfImage<'a> {
             return Err(ElfError::NotElf("cut short"));
         }
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        self.file.read_exact_at(&mut bytes, offset)?;
+        self.source.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
 
@@ -242,6 +251,12 @@ impl<'a> ElfImage<'a> {
             }
             for section in self.sections.iter().filter(|section| section.kind == kind) {
                 self.functions_in(section, names, &mut found)?;
+            }
+        }
+        if let Some(beside) = &self.names {
+            let beside = beside.functions(names)?;
+            for (slot, function) in found.iter_mut().zip(beside) {
+                *slot = slot.or(function);
             }
         }
         Ok(found)
@@ -304,8 +319,23 @@ impl<'a> ElfImage<'a> {
         Ok(Some(strings))
     }
 
+    /// The same image, with names of functions from another image of the same program.
+    pub(super) fn with_names(mut self, names: ElfImage<'static>) -> Self {
+        self.names = Some(Box::new(names));
+        self
+    }
+
+    /// Whether it has all names of its own functions, not only those that others need.
+    pub(super) fn has_full_table(&self) -> bool {
+        let mut sections = self.sections.iter();
+        sections.any(|section| section.kind == elf::SHT_SYMTAB)
+    }
+
     /// Does a symbol have this name, defined here or not? Faster than [`Self::functions`].
     pub(super) fn has_name(&self, name: &str) -> bool {
+        if self.names.as_ref().is_some_and(|it| it.has_name(name)) {
+            return true;
+        }
         let tables = [elf::SHT_DYNSYM, elf::SHT_SYMTAB];
         let mut sections = self.sections.iter();
         sections.any(|section| {
@@ -405,13 +435,25 @@ impl<'a> ElfImage<'a> {
                 .unwrap_or(usize::MAX)
                 .min(buffer.len());
             let piece = buffer.get_mut(..want)?;
-            self.file.read_exact_at(piece, at).ok()?;
+            self.source.read_exact_at(piece, at).ok()?;
             if let Some(hit) = look(piece) {
                 return Some(hit);
             }
             at = at.checked_add(SEARCH_STEP as u64)?;
         }
         None
+    }
+}
+
+impl ElfImage<'static> {
+    /// As [`ElfImage::open`], of a file that is kept.
+    pub(super) fn of_file(file: File) -> Result<Self, ElfError> {
+        Self::of(Source::Owned(file))
+    }
+
+    /// As [`ElfImage::open`], of bytes in memory.
+    pub(super) fn of_bytes(bytes: Vec<u8>) -> Result<Self, ElfError> {
+        Self::of(Source::Memory(bytes))
     }
 }
 

@@ -3,6 +3,8 @@
 //! In: the text. Out: one [`Mapping`] a file. It never opens what it names.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 
 /// A file as memory maps name it. On overlay filesystems this is the file of the layer, so that
 /// containers of one image share it.
@@ -12,6 +14,17 @@ pub struct FileId {
     pub dev: (u32, u32),
     /// Inode number.
     pub inode: u64,
+}
+
+impl FileId {
+    /// As `stat` tells it: on most file systems the same (not on btrfs and overlays, which tell
+    /// `stat` another device).
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            dev: (libc::major(metadata.dev()), libc::minor(metadata.dev())),
+            inode: metadata.ino(),
+        }
+    }
 }
 
 /// One file that a process has mapped executable.

@@ -3,9 +3,11 @@
 mod candidate;
 mod cgroup;
 mod container_names;
+mod debug_names;
 mod elf_image;
 mod foreign;
 mod go;
+mod installed;
 mod maps;
 mod named;
 mod nss;
@@ -15,6 +17,7 @@ mod processes;
 mod rustls;
 mod signature;
 mod socket_files;
+mod target;
 mod tls_libraries;
 mod version_text;
 
@@ -24,4 +27,5 @@ pub use maps::FileId;
 pub use process::Process;
 pub use processes::Processes;
 pub use socket_files::{network_namespaces, socket_processes};
+pub use target::{Stamp, Target};
 pub use tls_libraries::{TlsLibraries, examine_file};

@@ -1,20 +1,21 @@
-//! Which TLS libraries a process has mapped.
+//! Which TLS libraries a process has mapped, and which it could map next.
 //!
 //! In: a process id. Out: a [`Candidate`] for each TLS library in it, with the places for probes or
-//! the reason why there are none. Files are looked at once and remembered by device and inode, so
+//! the reason why there are none; the same for what is installed. Files are looked at once and remembered by device and inode, so
 //! that a scan of all processes reads little more than their memory maps. It attaches nothing.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::candidate::{Candidate, Finding, Place, Refusal};
+use super::candidate::{Candidate, Finding, Place, Refusal, open_if};
 use super::elf_image::{ElfError, ElfImage};
+use super::installed::{Installed, InstalledFiles, names_tls_library};
 use super::maps::{FileId, Mapping, executable_files};
 use super::placement::{self, PlacementError};
-use super::{foreign, go, named, nss, rustls, signature, version_text};
+use super::target::{Stamp, Target};
+use super::{debug_names, foreign, go, named, nss, rustls, signature, version_text};
 use crate::recent::Recent;
 
 /// Files remembered, TLS library or not. A host has some thousands of distinct executables and
@@ -25,24 +26,6 @@ const MAX_KNOWN_FILES: usize = 32_768;
 const MAX_MAPS_BYTES: u64 = 16 << 20;
 /// Bytes of constant data searched for a version: 1 MiB in libcrypto, 40 MiB in Node.
 const MAX_VERSION_SEARCH: u64 = 64 << 20;
-
-/// What tells that a file is no longer what it was when it was looked at: an inode number can be
-/// given to a new file, and a file can be written over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self {
-            size: metadata.len(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-}
 
 #[derive(Debug)]
 struct Known {
@@ -55,6 +38,7 @@ struct Known {
 pub struct TlsLibraries {
     proc: PathBuf,
     known: Recent<FileId, Known>,
+    installed: InstalledFiles,
     maps_cut_short: u64,
     unreadable: u64,
 }
@@ -65,6 +49,7 @@ impl TlsLibraries {
         Self {
             proc: proc.into(),
             known: Recent::new(MAX_KNOWN_FILES / 2),
+            installed: InstalledFiles::new(),
             maps_cut_short: 0,
             unreadable: 0,
         }
@@ -111,14 +96,48 @@ impl TlsLibraries {
         let executable = executable.strip_suffix(" (deleted)").unwrap_or(executable);
         let mut candidates = Vec::new();
         for mapping in &mappings {
-            let place = Place::new(&process, mapping);
+            let place = Place::mapped(&process, mapping);
             let is_executable = mapping.path == executable;
-            let finding = self.finding(mapping, &place, is_executable, || {
+            let (file, path) = (mapping.file, mapping.path.clone());
+            let found = self.find(file, mapping.base_name(), &place, is_executable, || {
                 version_beside(&process, &mappings, mapping)
             });
-            candidates.extend(finding.map(|finding| Candidate::new(pid, mapping, place, finding)));
+            candidates.extend(
+                found.map(|(target, finding)| Candidate::new(file, target, path, place, finding)),
+            );
         }
         candidates
+    }
+
+    /// The TLS libraries that lie where the processes `pids` would take them from: the first process
+    /// that maps one may be over before it is looked at. Those that probes cannot go on are left
+    /// out.
+    pub fn installed(&mut self, pids: &[u32]) -> Vec<Candidate> {
+        let files = self.installed.list(&self.proc, pids);
+        files
+            .iter()
+            .filter_map(|installed| self.look_at(installed))
+            .collect()
+    }
+
+    fn look_at(&mut self, installed: &Installed) -> Option<Candidate> {
+        let path = installed.seen();
+        let file = FileId::of(&fs::symlink_metadata(&path).ok()?);
+        let place = Place::Installed {
+            path: path.clone(),
+            file,
+        };
+        let base_name = installed.base_name();
+        let (target, finding) = self.find(file, base_name, &place, false, || {
+            // Of the same version: `libcrypto.so.3` beside `libssl.so.3`.
+            let name = base_name.strip_prefix("libssl")?;
+            let crypto = path.with_file_name(format!("libcrypto{name}"));
+            let file = open_if(&crypto, |_| true).ok()?;
+            own_version(&ElfImage::open(&file).ok()?)
+        })?;
+        let path = format!("/{}", installed.path);
+        matches!(finding, Finding::Plan(_))
+            .then(|| Candidate::new(file, target, path, place, finding))
     }
 
     fn read_maps(&mut self, process: &Path) -> Option<String> {
@@ -132,18 +151,17 @@ impl TlsLibraries {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    fn finding(
+    /// What file `id` is, and what is in it.
+    fn find(
         &mut self,
-        mapping: &Mapping,
+        id: FileId,
+        base_name: &str,
         place: &Place,
         is_executable: bool,
         version: impl FnOnce() -> Option<String>,
-    ) -> Option<Finding> {
-        let likely = is_executable
-            || foreign::is_libssl(mapping.base_name())
-            || named::is_known(mapping.base_name())
-            || nss::is_nss(mapping.base_name());
-        let known = self.known.get(&mapping.file);
+    ) -> Option<(Target, Finding)> {
+        let likely = is_executable || names_tls_library(base_name);
+        let known = self.known.get(&id);
         // Most files are no TLS library and their name does not suggest it: believe that.
         if let Some(Known { finding: None, .. }) = known
             && !likely
@@ -155,20 +173,24 @@ impl TlsLibraries {
             self.unreadable += 1;
             return None;
         };
+        let with_target = |finding: Option<Finding>| {
+            let finding = finding?;
+            Some((Target::of(&file, stamp).ok()?, finding))
+        };
         if let Some(known) = known
             && known.stamp == stamp
         {
-            return known.finding.clone();
+            return with_target(known.finding.clone());
         }
-        let finding = examine(&file, mapping.base_name(), is_executable, version);
+        let finding = examine(&file, base_name, is_executable, version);
         self.known.insert(
-            mapping.file,
+            id,
             Known {
                 stamp,
                 finding: finding.clone(),
             },
         );
-        finding
+        with_target(finding)
     }
 }
 
@@ -187,25 +209,56 @@ fn examine(
     if let Some(refusal) = foreign::by_name(base_name) {
         return Some(Finding::Refused(Arc::new(refusal)));
     }
-    let refused = |error: &dyn std::fmt::Display| {
-        let library = format!("openssl ({base_name})");
-        Some(Finding::Refused(Arc::new(Refusal {
-            library,
-            reason: format!("{error}; not probed"),
-        })))
-    };
     let known = foreign::is_libssl(base_name) || nss::is_nss(base_name);
     let image = match ElfImage::open(file) {
         Ok(image) => image,
-        Err(error) if known => return refused(&error),
+        Err(error) if known => return Some(refused(base_name, &error)),
         Err(_) => return None,
     };
     if nss::is_nss(base_name) {
         return Some(nss::find(&image));
     }
-    if let Some(finding) = named::find(&image, base_name, is_executable) {
+    match by_functions(&image, base_name, is_executable, version) {
+        Looked::Found(finding) => return Some(finding),
+        Looked::Nothing(version) => {
+            if is_executable && let Some(finding) = go::find(&image) {
+                return Some(finding);
+            }
+            // The same file, with names that stripping took out of it.
+            if let Some((names, found_by)) = debug_names::find(&image, is_executable)
+                && let Ok(image) = ElfImage::open(file)
+                && let Looked::Found(finding) =
+                    by_functions(&image.with_names(names), base_name, is_executable, version)
+            {
+                return Some(finding.by(found_by));
+            }
+        }
+    }
+    if let Some(finding) = signature::find(&image).or_else(|| rustls::find(&image)) {
         return Some(finding);
     }
+    let found = foreign::inside(&image, base_name, is_executable)?;
+    Some(Finding::Refused(Arc::new(found)))
+}
+
+/// What became of looking for functions by name.
+enum Looked<V> {
+    Found(Finding),
+    /// What would tell the version was not used.
+    Nothing(V),
+}
+
+/// Looks for the functions of libraries whose names are known.
+fn by_functions<V: FnOnce() -> Option<String>>(
+    image: &ElfImage<'_>,
+    base_name: &str,
+    is_executable: bool,
+    version: V,
+) -> Looked<V> {
+    if let Some(finding) = named::find(image, base_name, is_executable) {
+        return Looked::Found(finding);
+    }
+    let refused = |error: &dyn std::fmt::Display| Looked::Found(refused(base_name, error));
     let defines_both = image
         .functions(&["SSL_read", "SSL_write"])
         .map(|functions| functions.iter().all(Option::is_some));
@@ -217,24 +270,23 @@ fn examine(
         Err(error @ ElfError::TooLarge(_)) if foreign::is_libssl(base_name) => {
             return refused(&error);
         }
-        Ok(false) | Err(_) => {
-            if is_executable && let Some(finding) = go::find(&image) {
-                return Some(finding);
-            }
-            if let Some(finding) = signature::find(&image).or_else(|| rustls::find(&image)) {
-                return Some(finding);
-            }
-            let found = foreign::inside(&image, base_name, is_executable)?;
-            return Some(Finding::Refused(Arc::new(found)));
-        }
+        Ok(false) | Err(_) => return Looked::Nothing(version),
     }
-    let library = own_version(&image)
+    let library = own_version(image)
         .or_else(version)
         .unwrap_or_else(|| format!("openssl ({base_name})"));
-    match placement::plan(&image, library) {
-        Ok(plan) => Some(Finding::Plan(Arc::new(plan))),
+    match placement::plan(image, library) {
+        Ok(plan) => Looked::Found(Finding::Plan(Arc::new(plan))),
         Err(error) => refused(&error),
     }
+}
+
+fn refused(base_name: &str, error: &dyn std::fmt::Display) -> Finding {
+    let library = format!("openssl ({base_name})");
+    Finding::Refused(Arc::new(Refusal {
+        library,
+        reason: format!("{error}; not probed"),
+    }))
 }
 
 fn own_version(image: &ElfImage<'_>) -> Option<String> {
@@ -267,12 +319,13 @@ fn version_beside(process: &Path, mappings: &[Mapping], library: &Mapping) -> Op
         None if all.len() == 1 => all.first()?,
         None => return None,
     };
-    let file = Place::new(process, crypto).open().ok()?;
+    let file = Place::mapped(process, crypto).open().ok()?;
     own_version(&ElfImage::open(&file).ok()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
     use std::process::{Child, ChildStdout, Command, Stdio};
 
     use super::*;

@@ -7,7 +7,7 @@ use object::{Object as _, ObjectSection as _, SectionFlags, SectionKind};
 
 /// Number (kernel `include/uapi/linux/bpf.h`, `___BPF_FUNC_MAPPER`) and name of each helper
 /// allowed.
-pub const ALLOWED_HELPERS: [(i32, &str); 18] = [
+pub const ALLOWED_HELPERS: [(i32, &str); 19] = [
     (1, "map_lookup_elem"),
     (2, "map_update_elem"),
     (3, "map_delete_elem"),
@@ -21,6 +21,7 @@ pub const ALLOWED_HELPERS: [(i32, &str); 18] = [
     (107, "sk_storage_get"),
     (112, "probe_read_user"),
     (113, "probe_read_kernel"),
+    (123, "get_current_ancestor_cgroup_id"),
     (131, "ringbuf_reserve"),
     (132, "ringbuf_submit"),
     (133, "ringbuf_discard"),

@@ -59,11 +59,12 @@ impl CaptureFilters {
     }
 
     /// What the kernel half could not leave out: calls made before their process was known, and
-    /// plaintext of connections whose addresses are not known, which cannot pass a filter of those.
+    /// plaintext of TLS whose addresses are not known, which cannot pass a filter of those. What
+    /// has no addresses and no TLS went over a Unix socket, of which the kernel half knows all.
     pub fn leaves_out(&self, call: &ApiCall) -> bool {
         let process = call.process.as_ref();
         process.is_some_and(|process| self.excludes_process(&process.name))
-            || call.server.is_none() && self.by_connection()
+            || call.server.is_none() && call.scheme == "https" && self.by_connection()
     }
 
     /// A process of this name is left out.
@@ -148,6 +149,21 @@ mod tests {
         );
         filters.ports.push(80);
         assert!(filters.by_connection());
+    }
+
+    #[test]
+    fn without_addresses_only_tls_cannot_pass_a_filter_of_them() {
+        let filters = CaptureFilters {
+            exclude_ports: vec![81],
+            ..CaptureFilters::default()
+        };
+        let mut call: ApiCall = crate::call::Recorded::default().into();
+        call.server = None;
+        call.scheme = "http";
+        assert!(!filters.leaves_out(&call), "a Unix socket has no address");
+        call.scheme = "https";
+        assert!(filters.leaves_out(&call));
+        assert!(!CaptureFilters::default().leaves_out(&call));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The probes on socket functions that take payload: which there are, and which are wanted.
+//!
+//! Each is a trampoline (fentry, fexit); where the kernel has none, a pair of kprobes does its work.
 
-use super::probes::{Hook, Probe};
+use super::probe_table::{Hook, Probe};
 use super::socket_capture::SocketCapture;
 
 /// What a row of the table is for.
@@ -32,14 +34,40 @@ const fn row(
     (takes, probe)
 }
 
-/// In load order: the beginning of connections before their bytes.
-pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
+/// The row that does the work of `first` where there are no trampolines.
+const fn by_kprobe(
+    takes: Takes,
+    first: &'static str,
+    name: &'static str,
+    hook_name: &'static str,
+    purpose: &'static str,
+    hook: Hook,
+) -> (Takes, Probe) {
+    let (takes, probe) = row(takes, name, hook_name, purpose, hook);
+    let probe = Probe {
+        instead_of: Some(first),
+        ..probe
+    };
+    (takes, probe)
+}
+
+/// In load order: the beginning of connections before their bytes, and a probe before the one that
+/// replaces it.
+pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
     row(
         Takes::Unix,
         "unix_closed",
         "fentry/unix_release",
         "end of Unix connections",
         Hook::FunctionEntry("unix_release"),
+    ),
+    by_kprobe(
+        Takes::Unix,
+        "unix_closed",
+        "unix_closed_begins",
+        "kprobe/unix_release",
+        "end of Unix connections",
+        Hook::KprobeEntry("unix_release"),
     ),
     row(
         Takes::Unix,
@@ -48,12 +76,34 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
         "beginning of Unix connections",
         Hook::FunctionExit("unix_stream_connect"),
     ),
+    by_kprobe(
+        Takes::Unix,
+        "unix_connected",
+        "unix_connected_result",
+        "kretprobe/unix_stream_connect",
+        "beginning of Unix connections",
+        Hook::KprobePair {
+            function: "unix_stream_connect",
+            arguments: "unix_connected_arguments",
+        },
+    ),
     row(
         Takes::Unix,
         "unix_accepted",
         "fexit/unix_accept",
         "beginning of Unix connections",
         Hook::FunctionExit("unix_accept"),
+    ),
+    by_kprobe(
+        Takes::Unix,
+        "unix_accepted",
+        "unix_accepted_result",
+        "kretprobe/unix_accept",
+        "beginning of Unix connections",
+        Hook::KprobePair {
+            function: "unix_accept",
+            arguments: "unix_accepted_arguments",
+        },
     ),
     row(
         Takes::Unix,
@@ -62,12 +112,34 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
         "beginning of Unix connections",
         Hook::FunctionExit("unix_socketpair"),
     ),
+    by_kprobe(
+        Takes::Unix,
+        "unix_paired",
+        "unix_paired_result",
+        "kretprobe/unix_socketpair",
+        "beginning of Unix connections",
+        Hook::KprobePair {
+            function: "unix_socketpair",
+            arguments: "unix_paired_arguments",
+        },
+    ),
     row(
         Takes::Unix,
         "unix_bytes_sent",
         "fexit/unix_stream_sendmsg",
         "payload that goes out over Unix sockets",
         Hook::FunctionExit("unix_stream_sendmsg"),
+    ),
+    by_kprobe(
+        Takes::Unix,
+        "unix_bytes_sent",
+        "unix_sent_result",
+        "kretprobe/unix_stream_sendmsg",
+        "payload that goes out over Unix sockets",
+        Hook::KprobePair {
+            function: "unix_stream_sendmsg",
+            arguments: "unix_sent_arguments",
+        },
     ),
     row(
         Takes::Unix,
@@ -76,12 +148,34 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
         "payload that comes in over Unix sockets",
         Hook::FunctionExit("unix_stream_recvmsg"),
     ),
+    by_kprobe(
+        Takes::Unix,
+        "unix_bytes_received",
+        "unix_received_result",
+        "kretprobe/unix_stream_recvmsg",
+        "payload that comes in over Unix sockets",
+        Hook::KprobePair {
+            function: "unix_stream_recvmsg",
+            arguments: "unix_received_arguments",
+        },
+    ),
     row(
         Takes::Sizes,
         "page_sent",
         "fexit/inet_sendpage",
         "size of what sendfile sends; 6.5 and newer have no such function and need none",
         Hook::FunctionExit("inet_sendpage"),
+    ),
+    by_kprobe(
+        Takes::Sizes,
+        "page_sent",
+        "page_sent_result",
+        "kretprobe/inet_sendpage",
+        "size of what sendfile sends; 6.5 and newer have no such function and need none",
+        Hook::KprobePair {
+            function: "inet_sendpage",
+            arguments: "page_sent_arguments",
+        },
     ),
     row(
         Takes::Sizes,
@@ -90,12 +184,34 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
         "size of what sendfile sends; 6.5 and newer have no such function and need none",
         Hook::FunctionExit("unix_stream_sendpage"),
     ),
+    by_kprobe(
+        Takes::Sizes,
+        "unix_page_sent",
+        "unix_page_sent_result",
+        "kretprobe/unix_stream_sendpage",
+        "size of what sendfile sends; 6.5 and newer have no such function and need none",
+        Hook::KprobePair {
+            function: "unix_stream_sendpage",
+            arguments: "unix_page_sent_arguments",
+        },
+    ),
     row(
         Takes::Sizes,
         "spliced_in",
         "fexit/sock_splice_read",
         "size of what splice takes",
         Hook::FunctionExit("sock_splice_read"),
+    ),
+    by_kprobe(
+        Takes::Sizes,
+        "spliced_in",
+        "spliced_in_result",
+        "kretprobe/sock_splice_read",
+        "size of what splice takes",
+        Hook::KprobePair {
+            function: "sock_splice_read",
+            arguments: "spliced_in_arguments",
+        },
     ),
     row(
         Takes::Tcp,
@@ -111,12 +227,34 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
         "beginning of the kernel's TLS",
         Hook::FunctionExit("tcp_set_ulp"),
     ),
+    by_kprobe(
+        Takes::Tcp,
+        "ktls_begun",
+        "ktls_begun_result",
+        "kretprobe/tcp_set_ulp",
+        "beginning of the kernel's TLS",
+        Hook::KprobePair {
+            function: "tcp_set_ulp",
+            arguments: "ktls_begun_arguments",
+        },
+    ),
     row(
         Takes::Tcp,
         "tcp_bytes_sent",
         "fexit/inet_sendmsg",
         "payload that goes out over TCP, plaintext of the kernel's TLS",
         Hook::FunctionExit("inet_sendmsg"),
+    ),
+    by_kprobe(
+        Takes::Tcp,
+        "tcp_bytes_sent",
+        "tcp_sent_result",
+        "kretprobe/inet_sendmsg",
+        "payload that goes out over TCP, plaintext of the kernel's TLS",
+        Hook::KprobePair {
+            function: "inet_sendmsg",
+            arguments: "tcp_sent_arguments",
+        },
     ),
     row(
         Takes::Tcp,
@@ -125,6 +263,17 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
         "payload that goes out over TCP, plaintext of the kernel's TLS",
         Hook::FunctionExit("inet6_sendmsg"),
     ),
+    by_kprobe(
+        Takes::Tcp,
+        "tcp6_bytes_sent",
+        "tcp6_sent_result",
+        "kretprobe/inet6_sendmsg",
+        "payload that goes out over TCP, plaintext of the kernel's TLS",
+        Hook::KprobePair {
+            function: "inet6_sendmsg",
+            arguments: "tcp6_sent_arguments",
+        },
+    ),
     row(
         Takes::Tcp,
         "tcp_bytes_received",
@@ -132,12 +281,34 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 15] = [
         "payload that comes in over TCP, plaintext of the kernel's TLS",
         Hook::FunctionExit("inet_recvmsg"),
     ),
+    by_kprobe(
+        Takes::Tcp,
+        "tcp_bytes_received",
+        "tcp_received_result",
+        "kretprobe/inet_recvmsg",
+        "payload that comes in over TCP, plaintext of the kernel's TLS",
+        Hook::KprobePair {
+            function: "inet_recvmsg",
+            arguments: "tcp_received_arguments",
+        },
+    ),
     row(
         Takes::Tcp,
         "tcp6_bytes_received",
         "fexit/inet6_recvmsg",
         "payload that comes in over TCP, plaintext of the kernel's TLS",
         Hook::FunctionExit("inet6_recvmsg"),
+    ),
+    by_kprobe(
+        Takes::Tcp,
+        "tcp6_bytes_received",
+        "tcp6_received_result",
+        "kretprobe/inet6_recvmsg",
+        "payload that comes in over TCP, plaintext of the kernel's TLS",
+        Hook::KprobePair {
+            function: "inet6_recvmsg",
+            arguments: "tcp6_received_arguments",
+        },
     ),
 ];
 
@@ -149,6 +320,7 @@ pub(super) const UNIX_NEEDS: [&str; 2] = ["unix_bytes_sent", "unix_bytes_receive
 /// Why a row is not wanted, if it is not.
 pub(super) fn unwanted(
     takes: Takes,
+    probe: &Probe,
     sockets: SocketCapture,
     tcp_by_functions: bool,
     kernel_tls: bool,
@@ -156,6 +328,11 @@ pub(super) fn unwanted(
     match takes {
         _ if sockets == SocketCapture::Packets => {
             Some("the setting capture.sockets is \"packets\"")
+        }
+        _ if sockets == SocketCapture::Kprobes
+            && matches!(probe.hook, Hook::FunctionEntry(_) | Hook::FunctionExit(_)) =>
+        {
+            Some("the setting capture.sockets is \"kprobes\"")
         }
         Takes::Tcp if !tcp_by_functions && !kernel_tls => {
             Some("packets carry TCP, and the kernel's TLS (module tls) is not in use")

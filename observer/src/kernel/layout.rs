@@ -89,6 +89,19 @@ impl Layout {
     }
 }
 
+/// Places in the structures of the running kernel, by constant; `None` where it has no such field.
+pub fn layout() -> Vec<(&'static str, Option<u32>)> {
+    let Layout {
+        constants,
+        kind_mask: _,
+    } = Layout::of_this_kernel();
+    let known = |value| (value != u32::MAX).then_some(value);
+    constants
+        .into_iter()
+        .map(|(name, value)| (name, known(value)))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

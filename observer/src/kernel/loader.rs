@@ -15,7 +15,9 @@ use super::filters::CaptureFilters;
 use super::function_probes::{FUNCTION_PROBES, TCP_NEEDS, UNIX_NEEDS, kernel_tls, unwanted};
 use super::layout::Layout;
 use super::ledger::LedgerReader;
-use super::probes::{Hook, PROBES, not_tried, settle, start};
+use super::many_probes::for_this_kernel;
+use super::probe_table::{Hook, PROBES};
+use super::probes::{not_tried, settle, start};
 use super::ring::Ring;
 use super::socket_capture::SocketCapture;
 use super::status::{ProbeOutcome, ProbeStatus};
@@ -93,7 +95,7 @@ impl Kernel {
         settings: &KernelSettings,
         own: Option<&impl AsRawFd>,
     ) -> Result<(Self, Parts), KernelError> {
-        let by_functions = settings.sockets == SocketCapture::Functions;
+        let by_functions = settings.sockets.by_functions();
         match Self::try_start(settings, by_functions, own) {
             // Packets do not load: what else could take TCP?
             Err(first) if settings.sockets == SocketCapture::Auto && first.is_of_a_probe() => {
@@ -140,9 +142,7 @@ impl Kernel {
             "inet_received_by_cookie",
             "tcp_bytes_received",
         ];
-        self.probes
-            .iter()
-            .any(|probe| TELLING.contains(&probe.name) && probe.outcome == ProbeOutcome::Attached)
+        TELLING.iter().any(|name| self.run(&[name]))
     }
 
     /// As [`Self::start`], but a required probe that fails is only reported.
@@ -150,7 +150,7 @@ impl Kernel {
         let none: Option<&std::fs::File> = None;
         match Self::start(settings, none) {
             Err(KernelError::Required { .. }) => {
-                let by_functions = settings.sockets == SocketCapture::Functions;
+                let by_functions = settings.sockets.by_functions();
                 let (mut kernel, parts) = Self::load(settings, by_functions)?;
                 match kernel.attach() {
                     Ok(()) | Err(KernelError::Required { .. }) => Ok((kernel, parts)),
@@ -203,7 +203,7 @@ impl Kernel {
             .override_global("BOTH_SIDES", &both_sides, true)
             .override_global("ITER_KIND_MASK", &kind_mask, true)
             .override_global("TCP_CAPTURE", &tcp_capture, true)
-            .load(OBJECT)
+            .load(&for_this_kernel(OBJECT))
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
         let parts = Parts {
@@ -243,17 +243,28 @@ impl Kernel {
             };
             self.probes.push(status);
         }
-        settle(&mut self.probes);
+        settle(PROBES.iter(), &mut self.probes);
         let kernel_tls = kernel_tls();
         for (takes, probe) in &FUNCTION_PROBES {
-            let required = self.tcp_by_functions && TCP_NEEDS.contains(&probe.name);
-            let unwanted = unwanted(*takes, self.sockets, self.tcp_by_functions, kernel_tls);
+            let unwanted = unwanted(
+                *takes,
+                probe,
+                self.sockets,
+                self.tcp_by_functions,
+                kernel_tls,
+            );
+            // Where trampolines are not wanted, what replaces them is required.
+            let needed = TCP_NEEDS.contains(&probe.instead_of.unwrap_or(probe.name));
+            let first = probe.instead_of.is_none() != (self.sockets == SocketCapture::Kprobes);
+            let required = self.tcp_by_functions && needed && first;
             let status = match unwanted {
                 Some(reason) => not_tried(probe, reason),
                 None => start(probe, &self.probes, &mut self.ebpf, &btf, &cgroup),
             };
             self.probes.push(ProbeStatus { required, ..status });
         }
+        let rows = FUNCTION_PROBES.iter().map(|(_, probe)| probe);
+        settle(rows, &mut self.probes);
         for probe in &self.probes {
             if let (true, ProbeOutcome::Failed(reason)) = (probe.required, &probe.outcome) {
                 return Err(KernelError::Required {
@@ -270,12 +281,17 @@ impl Kernel {
         &self.probes
     }
 
-    /// Whether all of these probes run.
+    /// Whether all of these probes run, or what does their work.
     fn run(&self, names: &[&str]) -> bool {
+        let attached = |name: &str| {
+            self.probes
+                .iter()
+                .any(|probe| probe.name == name && probe.outcome == ProbeOutcome::Attached)
+        };
+        let rows = FUNCTION_PROBES.iter().map(|(_, probe)| probe);
         names.iter().all(|name| {
-            let attached = |probe: &&ProbeStatus| probe.outcome == ProbeOutcome::Attached;
-            let found = self.probes.iter().find(|probe| probe.name == *name);
-            found.as_ref().is_some_and(attached)
+            let mut instead = rows.clone().filter(|row| row.instead_of == Some(name));
+            attached(name) || instead.any(|row| attached(row.name))
         })
     }
 

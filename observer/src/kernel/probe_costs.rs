@@ -12,7 +12,7 @@ use aya::sys::{Stats, enable_stats};
 use hashbrown::HashMap;
 
 use super::loader::Kernel;
-use super::status::ProbeOutcome;
+use super::status::{ProbeOutcome, ProbeStatus};
 
 /// How long is measured.
 const MEASURED: Duration = Duration::from_secs(1);
@@ -86,7 +86,11 @@ impl ProbeCosts {
             self.sample = None;
             let condemned = self.strikes.judge(&costs);
             for cost in &condemned {
-                kernel.take_off(&cost.name, cost.processors);
+                let reason = format!(
+                    "taken off: it used {:.0} thousandths of a processor, more than capture.cpu_budget; start the agent again, with a larger budget or with less to capture (capture.exclude_ports and others)",
+                    cost.processors * 1000.0
+                );
+                kernel.take_off(&cost.name, &reason);
             }
             // What was too much is looked at again at once.
             let pause = if self.strikes.over.is_empty() {
@@ -181,27 +185,28 @@ fn costs(
 
 impl Kernel {
     /// Takes a probe off, wherever it is attached.
-    fn take_off(&mut self, name: &str, processors: f64) {
+    pub(super) fn take_off(&mut self, name: &str, reason: &str) {
+        let runs = |probe: &&mut ProbeStatus| {
+            probe.name == name
+                && matches!(probe.outcome, ProbeOutcome::Attached | ProbeOutcome::Loaded)
+        };
+        let Some(probe) = self.probes.iter_mut().find(runs) else {
+            return;
+        };
         let unloaded = match self.ebpf.program_mut(name) {
             Some(Program::CgroupSkb(program)) => program.unload(),
             Some(Program::BtfTracePoint(program)) => program.unload(),
             Some(Program::FEntry(program)) => program.unload(),
             Some(Program::FExit(program)) => program.unload(),
+            Some(Program::KProbe(program)) => program.unload(),
             Some(Program::UProbe(program)) => program.unload(),
             _ => return,
         };
-        let outcome = match unloaded {
-            Ok(()) => format!(
-                "taken off: it used {:.0} thousandths of a processor, more than capture.cpu_budget; start the agent again, with a larger budget or with less to capture (capture.exclude_ports and others)",
-                processors * 1000.0
-            ),
+        match unloaded {
+            Ok(()) => probe.outcome = ProbeOutcome::Failed(reason.to_owned()),
             Err(error) => {
                 tracing::error!(probe = name, %error, "a probe over its budget cannot be taken off");
-                return;
             }
-        };
-        if let Some(probe) = self.probes.iter_mut().find(|probe| probe.name == name) {
-            probe.outcome = ProbeOutcome::Failed(outcome);
         }
     }
 }

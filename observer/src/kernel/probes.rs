@@ -1,286 +1,12 @@
-//! The probe table: every program of the kernel half, what it hooks and whether the agent can do
-//! without it. Loading is tried, never decided by a version number.
-//!
-//! Where a probe needs what older kernels lack, the rows after it do its work another way, each
-//! tried only if the one before failed.
+//! Loads the programs of the probe table. Loading is tried, never decided by a version number.
 
-use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program};
+use aya::programs::{CgroupAttachMode, Program};
 use aya::{Btf, Ebpf};
 
 use super::error::chain;
 use super::preflight::lockdown;
+use super::probe_table::{Hook, Probe};
 use super::status::{ProbeOutcome, ProbeStatus};
-
-/// How a program is attached.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Hook {
-    /// `cgroup_skb` on the root of cgroup2.
-    Cgroup(CgroupSkbAttachType),
-    /// A BTF-typed tracepoint of this name.
-    Tracepoint(&'static str),
-    /// The beginning of a kernel function of this name.
-    FunctionEntry(&'static str),
-    /// The end of a kernel function of this name.
-    FunctionExit(&'static str),
-    /// Attached later, to each TLS library found.
-    Library,
-}
-
-/// One row of the probe table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Probe {
-    pub(super) name: &'static str,
-    pub(super) hook_name: &'static str,
-    pub(super) purpose: &'static str,
-    pub(super) hook: Hook,
-    pub(super) required: bool,
-    /// It does the work of this one, and is tried only if that one fails.
-    pub(super) instead_of: Option<&'static str>,
-}
-
-/// In load order: what others rely on comes first, and a probe before what may replace it.
-pub(super) const PROBES: [Probe; 30] = [
-    Probe {
-        name: "socket_state",
-        hook_name: "tp_btf/inet_sock_set_state",
-        purpose: "end of connections",
-        hook: Hook::Tracepoint("inet_sock_set_state"),
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "socket_state_by_cookie",
-        hook_name: "tp_btf/inet_sock_set_state",
-        purpose: "end of connections",
-        hook: Hook::Tracepoint("inet_sock_set_state"),
-        required: false,
-        instead_of: Some("socket_state"),
-    },
-    Probe {
-        name: "socket_sent",
-        hook_name: "tp_btf/sock_send_length",
-        purpose: "process and thread that send; binds TLS objects to sockets",
-        hook: Hook::Tracepoint("sock_send_length"),
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "inet_sent",
-        hook_name: "fexit/inet_sendmsg",
-        purpose: "process and thread that send; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet_sendmsg"),
-        required: false,
-        instead_of: Some("socket_sent"),
-    },
-    Probe {
-        name: "inet_sent_by_cookie",
-        hook_name: "fexit/inet_sendmsg",
-        purpose: "process and thread that send; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet_sendmsg"),
-        required: false,
-        instead_of: Some("inet_sent"),
-    },
-    Probe {
-        name: "inet6_sent",
-        hook_name: "fexit/inet6_sendmsg",
-        purpose: "process and thread that send; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet6_sendmsg"),
-        required: false,
-        instead_of: Some("socket_sent"),
-    },
-    Probe {
-        name: "inet6_sent_by_cookie",
-        hook_name: "fexit/inet6_sendmsg",
-        purpose: "process and thread that send; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet6_sendmsg"),
-        required: false,
-        instead_of: Some("inet6_sent"),
-    },
-    Probe {
-        name: "socket_received",
-        hook_name: "tp_btf/sock_recv_length",
-        purpose: "process and thread that receive; binds TLS objects to sockets",
-        hook: Hook::Tracepoint("sock_recv_length"),
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "inet_received",
-        hook_name: "fexit/inet_recvmsg",
-        purpose: "process and thread that receive; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet_recvmsg"),
-        required: false,
-        instead_of: Some("socket_received"),
-    },
-    Probe {
-        name: "inet_received_by_cookie",
-        hook_name: "fexit/inet_recvmsg",
-        purpose: "process and thread that receive; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet_recvmsg"),
-        required: false,
-        instead_of: Some("inet_received"),
-    },
-    Probe {
-        name: "inet6_received",
-        hook_name: "fexit/inet6_recvmsg",
-        purpose: "process and thread that receive; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet6_recvmsg"),
-        required: false,
-        instead_of: Some("socket_received"),
-    },
-    Probe {
-        name: "inet6_received_by_cookie",
-        hook_name: "fexit/inet6_recvmsg",
-        purpose: "process and thread that receive; binds TLS objects to sockets",
-        hook: Hook::FunctionExit("inet6_recvmsg"),
-        required: false,
-        instead_of: Some("inet6_received"),
-    },
-    Probe {
-        name: "packets_in",
-        hook_name: "cgroup_skb/ingress",
-        purpose: "payload that comes in",
-        hook: Hook::Cgroup(CgroupSkbAttachType::Ingress),
-        required: true,
-        instead_of: None,
-    },
-    Probe {
-        name: "packets_out",
-        hook_name: "cgroup_skb/egress",
-        purpose: "payload that goes out",
-        hook: Hook::Cgroup(CgroupSkbAttachType::Egress),
-        required: true,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_enter",
-        hook_name: "uprobe",
-        purpose: "arguments of TLS reads and writes",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_enter_in_result",
-        hook_name: "uprobe",
-        purpose: "arguments of TLS reads",
-        hook: Hook::Library,
-        required: false,
-        instead_of: Some("tls_enter"),
-    },
-    Probe {
-        name: "tls_enter_in_4th",
-        hook_name: "uprobe",
-        purpose: "arguments of TLS reads",
-        hook: Hook::Library,
-        required: false,
-        instead_of: Some("tls_enter"),
-    },
-    Probe {
-        name: "tls_enter_in_5th",
-        hook_name: "uprobe",
-        purpose: "arguments of TLS reads",
-        hook: Hook::Library,
-        required: false,
-        instead_of: Some("tls_enter"),
-    },
-    Probe {
-        name: "tls_enter_out_result",
-        hook_name: "uprobe",
-        purpose: "arguments of TLS writes",
-        hook: Hook::Library,
-        required: false,
-        instead_of: Some("tls_enter"),
-    },
-    Probe {
-        name: "tls_enter_out_4th",
-        hook_name: "uprobe",
-        purpose: "arguments of TLS writes",
-        hook: Hook::Library,
-        required: false,
-        instead_of: Some("tls_enter"),
-    },
-    Probe {
-        name: "tls_enter_out_5th",
-        hook_name: "uprobe",
-        purpose: "arguments of TLS writes",
-        hook: Hook::Library,
-        required: false,
-        instead_of: Some("tls_enter"),
-    },
-    Probe {
-        name: "tls_return",
-        hook_name: "uprobe",
-        purpose: "plaintext, at a branch that holds the result",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_call_return",
-        hook_name: "uretprobe",
-        purpose: "plaintext, where there is no such branch",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_free",
-        hook_name: "uprobe",
-        purpose: "end of TLS objects",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_go_enter",
-        hook_name: "uprobe",
-        purpose: "arguments of reads and plaintext of writes of Go's own TLS",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_go_return",
-        hook_name: "uprobe",
-        purpose: "plaintext of reads of Go's own TLS",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_go_close",
-        hook_name: "uprobe",
-        purpose: "end of connections of Go's own TLS",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_record_encrypt",
-        hook_name: "uprobe",
-        purpose: "plaintext that rustls encrypts",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_record_decrypt",
-        hook_name: "uprobe",
-        purpose: "records that rustls decrypts",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-    Probe {
-        name: "tls_record_decrypted",
-        hook_name: "uretprobe",
-        purpose: "plaintext that rustls has decrypted",
-        hook: Hook::Library,
-        required: false,
-        instead_of: None,
-    },
-];
 
 /// Loads one program, and attaches it unless it waits for a library. `before` is what became of
 /// the rows above it.
@@ -301,7 +27,12 @@ pub(super) fn start(
     } = *probe;
     let first = instead_of.and_then(|first| before.iter().find(|status| status.name == first));
     let outcome = match first {
-        Some(first) if !matches!(first.outcome, ProbeOutcome::Failed(_)) => {
+        Some(first)
+            if !matches!(
+                first.outcome,
+                ProbeOutcome::Failed(_) | ProbeOutcome::NotTried(_)
+            ) =>
+        {
             ProbeOutcome::Replaced(match &first.outcome {
                 ProbeOutcome::Replaced(why) => why.clone(),
                 _ => format!("{} runs", first.name),
@@ -341,9 +72,12 @@ pub(super) fn not_tried(probe: &Probe, reason: &str) -> ProbeStatus {
 }
 
 /// A probe that failed and has another that does its work is no loss.
-pub(super) fn settle(probes: &mut [ProbeStatus]) {
+pub(super) fn settle<'a>(
+    rows: impl DoubleEndedIterator<Item = &'a Probe>,
+    probes: &mut [ProbeStatus],
+) {
     // From the end: the last of a row of replacements may stand for all before it.
-    for probe in PROBES.iter().rev() {
+    for probe in rows.rev() {
         let Some(first) = probe.instead_of else {
             continue;
         };
@@ -374,6 +108,14 @@ fn try_start(
     cgroup: &std::fs::File,
 ) -> Result<ProbeOutcome, String> {
     let text = |error: &dyn std::error::Error| explain(&chain(error));
+    if let Hook::KprobePair {
+        function,
+        arguments,
+    } = hook
+    {
+        // First, because it is small: where the kernel has no kprobes, no more is tried.
+        try_start(arguments, Hook::KprobeEntry(function), ebpf, btf, cgroup)?;
+    }
     let program = ebpf
         .program_mut(name)
         .ok_or("not in the kernel half: the two halves are not of one build")?;
@@ -403,6 +145,14 @@ fn try_start(
             program.attach().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Attached)
         }
+        (
+            Program::KProbe(program),
+            Hook::KprobeEntry(function) | Hook::KprobePair { function, .. },
+        ) => {
+            program.load().map_err(|error| text(&error))?;
+            program.attach(function, 0).map_err(|error| text(&error))?;
+            Ok(ProbeOutcome::Attached)
+        }
         (Program::UProbe(program), Hook::Library) => {
             program.load().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Loaded)
@@ -425,6 +175,10 @@ fn plain(hook: Hook, error: &str) -> Option<String> {
             "this kernel lets no program run at its functions: it is built without function tracing (CONFIG_FUNCTION_TRACER)"
                 .to_owned(),
         );
+    }
+    let kprobe = matches!(hook, Hook::KprobeEntry(_) | Hook::KprobePair { .. });
+    if kprobe && error.contains("/kprobe/type") {
+        return Some("this kernel is built without kprobes (CONFIG_KPROBES)".to_owned());
     }
     if function && error.starts_with("unknown BTF type") {
         return Some("this kernel has no such function".to_owned());
@@ -451,6 +205,7 @@ fn explain(error: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::probe_table::PROBES;
     use super::*;
 
     fn status(name: &'static str, outcome: ProbeOutcome) -> ProbeStatus {
@@ -483,7 +238,7 @@ mod tests {
             status("socket_received", failed("no tracepoint")),
             status("inet_received", failed("no function")),
         ];
-        settle(&mut probes);
+        settle(PROBES.iter(), &mut probes);
         let outcomes = probes.map(|probe| probe.outcome);
         let replaced = |why: &str| ProbeOutcome::Replaced(why.to_owned());
         assert_eq!(

@@ -24,9 +24,9 @@ use record::{HEADER_BYTES, Header, event};
 /// Data pages of a ring; must be a power of two. 64 KiB hold 400 to 800 records, more than a CPU
 /// makes between two rounds of the reader.
 const DATA_PAGES: usize = 16;
-/// Bytes waiting in a ring that wake the reader. It looks at every ring at least once a second
-/// anyway, so this only has to come before a ring is full.
-const WAKEUP_BYTES: u32 = 16 * 1024;
+/// Bytes waiting in a ring that wake the reader: any record does. A process that lives for some
+/// milliseconds is looked at within them or not at all.
+const WAKEUP_BYTES: u32 = 1;
 /// CPUs that rings are opened for: `NR_CPUS` of distribution kernels (CONFIG_MAXSMP).
 const MAX_CPUS: u32 = 8192;
 
@@ -111,8 +111,7 @@ impl ProcessEvents {
         })
     }
 
-    /// Readable when a ring is a quarter full. Drain at least once a second without waiting for
-    /// that: few records do not wake anyone.
+    /// Readable when a record waits.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.rings.iter().map(|ring| ring.fd.as_fd())
     }

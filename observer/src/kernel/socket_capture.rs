@@ -11,11 +11,13 @@ pub enum SocketCapture {
     Packets,
     /// Socket functions only.
     Functions,
+    /// Socket functions only, and those by kprobes, whatever else the kernel has.
+    Kprobes,
 }
 
 impl SocketCapture {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Packets, Self::Functions];
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Packets, Self::Functions, Self::Kprobes];
 
     /// The word used in settings.
     pub const fn as_str(self) -> &'static str {
@@ -23,6 +25,12 @@ impl SocketCapture {
             Self::Auto => "auto",
             Self::Packets => "packets",
             Self::Functions => "functions",
+            Self::Kprobes => "kprobes",
         }
+    }
+
+    /// Whether TCP is to be taken at socket functions only.
+    pub(super) const fn by_functions(self) -> bool {
+        matches!(self, Self::Functions | Self::Kprobes)
     }
 }

@@ -188,6 +188,11 @@ impl Metrics {
         self.snapshot.lock().ledger = ledger.to_vec();
     }
 
+    /// The ledger as it was told last.
+    pub fn ledger(&self) -> Vec<SourceLedger> {
+        self.snapshot.lock().ledger.clone()
+    }
+
     /// Repeats the outcome of the probes.
     pub fn set_probes(&self, probes: &[ProbeStatus]) {
         // Of probes that do the same work, the one that runs.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what the agent costs, as ratios of paired runs.
 
 mod agent;
+mod audit;
 mod bodies;
 mod churn;
 mod cpu;
@@ -22,6 +23,7 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Audit(audit::Arguments),
     Overhead(overhead::Arguments),
     Bodies(bodies::Arguments),
     Churn(churn::Arguments),
@@ -31,6 +33,7 @@ enum What {
 /// Runs the command.
 pub fn main(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
+        What::Audit(arguments) => audit::main(arguments),
         What::Overhead(arguments) => overhead::main(arguments),
         What::Bodies(arguments) => bodies::main(arguments),
         What::Churn(arguments) => churn::main(arguments),

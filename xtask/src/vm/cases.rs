@@ -22,7 +22,7 @@ pub struct Case {
 pub const FORBIDDEN: &str = "this lockdown forbids reading the memory of programs";
 
 /// How the agent takes the bytes of sockets: values of its setting `capture.sockets`.
-pub const RUNGS: [&str; 2] = ["auto", "functions"];
+pub const RUNGS: [&str; 3] = ["auto", "functions", "kprobes"];
 
 /// Calls judged one by one; the ledger is judged by [`ledger`].
 pub const CASES: [Case; 11] = [
@@ -94,6 +94,24 @@ impl Case {
             more => Err(format!("seen {} times", more.len())),
         }
     }
+}
+
+/// A port that settings leave out: counted, and no call.
+pub fn left_out(metrics: &str, lines: &[Value]) -> Result<(), String> {
+    let of_port = |line: &&Value| line.get("path").and_then(Value::as_str) == Some("/left/out");
+    if lines.iter().any(|line| of_port(&line)) {
+        return Err("a call of a port that settings leave out is shown".to_owned());
+    }
+    let counted = metrics.lines().any(|line| {
+        line.starts_with("observer_capture_filtered_bytes_total")
+            && line.contains("reason=\"excluded\"")
+            && line
+                .rsplit_once(' ')
+                .is_some_and(|(_, value)| value.parse::<f64>().is_ok_and(|n| n > 0.0))
+    });
+    counted
+        .then_some(())
+        .ok_or_else(|| "nothing is counted as left out".to_owned())
 }
 
 /// One way to move bytes: what `ways` said of it, against what the agent told.

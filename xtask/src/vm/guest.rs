@@ -62,6 +62,7 @@ pub fn file_system(agent: &Path, folder: &Path) -> Result<PathBuf> {
         0o755,
     );
     files.file("/init", include_bytes!("guest.sh"), 0o755);
+    files.file("/rungs", include_bytes!("rungs.sh"), 0o755);
     let ways = ways(folder)?;
     files.libraries(&ways)?;
     files.file("/bin/ways", &fs::read(&ways)?, 0o755);
@@ -132,24 +133,37 @@ fn certificate(files: &mut Initramfs, folder: &Path) -> Result<()> {
 /// What a machine said, by section.
 pub type Said = BTreeMap<String, String>;
 
+/// What kind of machine.
+pub struct Machine {
+    /// More words for the kernel's command line.
+    pub words: String,
+    /// One processor, whose clock is the number of instructions: a nanosecond each.
+    pub counted: bool,
+}
+
 /// Boots, waits for the end, and gives what was written to the second serial line.
-pub fn boot(
-    kernel: &Kernel,
-    file_system: &Path,
-    lockdown: Option<&str>,
-    folder: &Path,
-) -> Result<Said> {
+pub fn boot(kernel: &Kernel, file_system: &Path, machine: &Machine, folder: &Path) -> Result<Said> {
     let (console, results) = (folder.join("console.log"), folder.join("results.log"));
     for log in [&console, &results] {
         fs::write(log, []).with_context(|| format!("write {}", log.display()))?;
     }
-    let lockdown = lockdown.map_or_else(String::new, |mode| format!(" lockdown={mode}"));
-    let line = format!("console=ttyS0 quiet panic=-1 random.trust_cpu=on{lockdown}");
+    let Machine { words, counted } = machine;
+    let line = format!("console=ttyS0 quiet panic=-1 random.trust_cpu=on {words}");
+    let (accelerator, processors) = if *counted {
+        ("tcg,thread=single", "1")
+    } else {
+        ("tcg", "2")
+    };
+    let clock: &[&str] = if *counted {
+        &["-icount", "shift=0,sleep=off"]
+    } else {
+        &[]
+    };
     let serial = |path: &Path| format!("file:{}", path.display());
     let mut machine = Command::new(QEMU)
-        .args([
-            "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", MEMORY_MIB,
-        ])
+        .args(["-accel", accelerator, "-cpu", "max"])
+        .args(["-smp", processors, "-m", MEMORY_MIB])
+        .args(clock)
         .args([
             "-nodefaults",
             "-no-user-config",

@@ -25,13 +25,12 @@ for module in /modules/*.ko; do
 done
 nginx -c /etc/nginx.conf
 
-section doctor
-observer doctor --json >&9
-
-for sockets in auto functions; do
+for sockets in auto functions kprobes; do
     exec 5<>/dev/tcp/127.0.0.1/80
     ask /before/agent
-    printf '[capture]\nsockets = "%s"\n' $sockets >/tmp/observer.toml
+    printf '[capture]\nsockets = "%s"\nexclude_ports = [81]\n' $sockets >/tmp/observer.toml
+    section "doctor $sockets"
+    observer doctor --json --config /tmp/observer.toml >&9
     observer run --config /tmp/observer.toml --format jsonl --metrics 127.0.0.1:9464 \
         --state-dir /tmp/state >/tmp/calls 2>/tmp/said &
     agent=$!
@@ -50,6 +49,7 @@ for sockets in auto functions; do
         curl -s -m 10 -o /dev/null -d "a body of some bytes" http://127.0.0.1/post
         curl -sk -m 20 -o /dev/null https://127.0.0.1/https
         curl -sk -m 20 -o /dev/null -o /dev/null https://127.0.0.1/https/first https://127.0.0.1/https/again
+        curl -s -m 10 -o /dev/null http://127.0.0.1:81/left/out
         curl -s -m 10 -o /dev/null --unix-socket /tmp/nginx.sock http://guest/unix
         for way in $(ways list); do
             printf '%s\t' $way >&9

@@ -3,12 +3,12 @@
 //! In: what each machine said. Out: text. No cell is blank: a "no" has a number, and the number a
 //! reason below the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::cases::{CASES, FORBIDDEN, RUNGS, WayFault, ledger, way};
+use super::cases::{CASES, FORBIDDEN, RUNGS, WayFault, ledger, left_out, way};
 use super::guest::Said;
 
 /// The most instructions the verifier may walk through for each program, on any kernel: a change
@@ -28,7 +28,9 @@ type Judged = (String, Result<String, (String, bool)>);
 /// One kernel.
 pub struct Column {
     version: String,
-    programs: BTreeMap<String, Result<String, String>>,
+    programs: BTreeMap<String, Cell>,
+    /// Byte offsets of fields and values of kinds, by the name of the constant.
+    layout: BTreeMap<String, Cell>,
     /// By case, for each rung.
     cases: Vec<(String, Vec<Cell>)>,
     faults: Vec<String>,
@@ -46,16 +48,52 @@ impl Column {
         Self {
             version: version.to_owned(),
             programs: BTreeMap::new(),
+            layout: BTreeMap::new(),
             cases: Vec::new(),
             faults: vec![format!("{version}: {reason}")],
         }
     }
 
+    /// What is not as it must be.
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
     /// A kernel that was.
-    pub fn judge(version: &str, lockdown: Option<&str>, said: &Said) -> Self {
+    pub fn judge(
+        version: &str,
+        lockdown: Option<&str>,
+        said: &Said,
+        places: &BTreeMap<String, Option<u64>>,
+    ) -> Self {
         let section = |name: &str| said.get(name).map_or("", String::as_str);
         let mut faults = Vec::new();
-        let programs = programs(section("doctor"), version, &mut faults);
+        let mut programs_of_all = BTreeMap::new();
+        let mut layout_of_all = BTreeMap::new();
+        for rung in RUNGS {
+            let report = serde_json::from_str(section(&format!("doctor {rung}")));
+            let report: Value = report.unwrap_or_default();
+            // Functions read the memory of programs, which this mode forbids.
+            let expected = rung != "auto" && lockdown == Some("confidentiality");
+            let mut wrong = Vec::new();
+            for (name, cell) in programs(&report, &mut wrong) {
+                let known: &mut Cell = programs_of_all.entry(name).or_insert_with(|| cell.clone());
+                if known.is_err() && cell.is_ok() {
+                    *known = cell;
+                }
+            }
+            if !expected {
+                faults.extend(
+                    wrong
+                        .into_iter()
+                        .map(|why| format!("{version}, {rung}, {why}")),
+                );
+            }
+            let mut misplaced = Vec::new();
+            layout_of_all.extend(layout(&report, places, &mut misplaced));
+            let misplaced = misplaced.into_iter();
+            faults.extend(misplaced.map(|why| format!("{version}, {rung}, {why}")));
+        }
         let mut cases: Vec<(String, Vec<Cell>)> = Vec::new();
         for (at, rung) in RUNGS.into_iter().enumerate() {
             let of = |name: &str| section(&format!("{name} {rung}"));
@@ -63,7 +101,7 @@ impl Column {
             let started = !of("ways").trim().is_empty();
             let hidden = lockdown == Some("confidentiality");
             let why: Vec<&str> = of("said").lines().rev().take(2).collect();
-            if !started && !(hidden && rung == "functions") {
+            if !started && !(hidden && rung != "auto") {
                 faults.push(format!(
                     "{version}, {rung}: the agent said: {}",
                     why.join(" | ")
@@ -97,7 +135,8 @@ impl Column {
         }
         Self {
             version: version.to_owned(),
-            programs,
+            programs: programs_of_all,
+            layout: layout_of_all,
             cases,
             faults,
         }
@@ -130,6 +169,7 @@ fn judge_rung(
         })
         .collect();
     results.push(("ledger".to_owned(), yes(ledger(metrics), None)));
+    results.push(("left out".to_owned(), yes(left_out(metrics, &lines), None)));
     for line in ways.lines() {
         let Some((name, said)) = line.split_once('\t') else {
             continue;
@@ -138,7 +178,7 @@ fn judge_rung(
         let result = match way(name, said, &lines) {
             Ok(()) => Ok("yes".to_owned()),
             Err(WayFault::Impossible(reason)) => Err((format!("the kernel: {reason}"), true)),
-            Err(WayFault::Wrong(_)) if rung == "functions" && name == "uring-fixed" => {
+            Err(WayFault::Wrong(_)) if rung != "auto" && name == "uring-fixed" => {
                 Err((NO_MEMORY.to_owned(), true))
             }
             Err(WayFault::Wrong(_)) if hidden && reads_memory => Err((FORBIDDEN.to_owned(), true)),
@@ -149,12 +189,28 @@ fn judge_rung(
     results
 }
 
-fn programs(
-    doctor: &str,
-    version: &str,
+/// Where the agent found what its probes need; a fault where a compiler finds it elsewhere.
+fn layout(
+    report: &Value,
+    places: &BTreeMap<String, Option<u64>>,
     faults: &mut Vec<String>,
-) -> BTreeMap<String, Result<String, String>> {
-    let report: Value = serde_json::from_str(doctor).unwrap_or_default();
+) -> BTreeMap<String, Cell> {
+    let found = report.get("layout").and_then(Value::as_object);
+    let cells = found.into_iter().flatten().map(|(name, place)| {
+        let place = place.as_u64();
+        if places.get(name) != Some(&place) {
+            let wanted = places.get(name);
+            faults.push(format!("{name}: the agent found {place:?}, cc {wanted:?}"));
+        }
+        let cell = place
+            .map(|place| place.to_string())
+            .ok_or_else(|| "this kernel has no such field or kind".to_owned());
+        (name.clone(), cell)
+    });
+    cells.collect()
+}
+
+fn programs(report: &Value, faults: &mut Vec<String>) -> BTreeMap<String, Cell> {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let rows = report.get("probes").and_then(Value::as_array);
     let mut programs = BTreeMap::new();
@@ -170,14 +226,14 @@ fn programs(
         let cell = match probe.get("instructions").and_then(Value::as_u64) {
             _ if !works => {
                 if probe.get("required") == Some(&Value::Bool(true)) {
-                    faults.push(format!("{version}, {name}: {reason}"));
+                    faults.push(format!("{name}: {reason}"));
                 }
                 Err(reason)
             }
             Some(count) => {
                 match budget(&name) {
                     Some(most) if count > most => faults.push(format!(
-                        "{version}, {name}: {count} instructions, the budget is {most}"
+                        "{name}: {count} instructions, the budget is {most}"
                     )),
                     Some(_) => {}
                     None => faults.push(format!("{name} has no line in budget.tsv")),
@@ -203,7 +259,7 @@ fn programs(
                 ))
             })
             .collect();
-        faults.push(format!("{version}: nothing loaded; {}", wrong.join("; ")));
+        faults.push(format!("nothing loaded; {}", wrong.join("; ")));
     }
     programs
 }
@@ -232,23 +288,7 @@ impl Matrix {
 
     /// The tables.
     pub fn text(&self) -> String {
-        let mut names: Vec<&String> = Vec::new();
-        for name in self
-            .columns
-            .iter()
-            .flat_map(|column| column.programs.keys())
-        {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        let programs = names.into_iter().map(|name| {
-            let cells = self
-                .columns
-                .iter()
-                .map(|column| column.programs.get(name).cloned());
-            (name.as_str(), cells.collect::<Vec<_>>())
-        });
+        let programs = self.rows(|column| &column.programs);
         let mut out = String::new();
         // A kernel that was not tried has no programs and no cases, and still a cell.
         let tried = self.columns.iter().map(|column| {
@@ -258,6 +298,8 @@ impl Matrix {
         let tried = ("tried", tried.collect());
         let programs = std::iter::once(tried).chain(programs);
         self.table(&mut out, "program (instructions verified)", programs);
+        let places = self.rows(|column| &column.layout).into_iter();
+        self.table(&mut out, "field (byte offset) or kind", places);
         let mut case_names: Vec<&String> = Vec::new();
         for (name, _) in self.columns.iter().flat_map(|column| &column.cases) {
             if !case_names.contains(&name) {
@@ -275,6 +317,29 @@ impl Matrix {
             self.table(&mut out, &format!("case, capture.sockets = {rung}"), cases);
         }
         out
+    }
+
+    /// A row for each name that any kernel has something of.
+    fn rows(
+        &self,
+        part: impl Fn(&Column) -> &BTreeMap<String, Cell>,
+    ) -> Vec<(&str, Vec<Option<Cell>>)> {
+        let names: BTreeSet<&String> = self
+            .columns
+            .iter()
+            .flat_map(|column| part(column).keys())
+            .collect();
+        let cells = |name: &String| {
+            let cells = self
+                .columns
+                .iter()
+                .map(|column| part(column).get(name).cloned());
+            cells.collect()
+        };
+        names
+            .into_iter()
+            .map(|name| (name.as_str(), cells(name)))
+            .collect()
     }
 
     fn table<'a>(
@@ -321,7 +386,7 @@ mod tests {
     use super::*;
 
     fn said(doctor: &str) -> Said {
-        [("doctor", doctor), ("end", "")]
+        [("doctor auto", doctor), ("end", "")]
             .map(|(name, text)| (name.to_owned(), text.to_owned()))
             .into()
     }
@@ -332,7 +397,7 @@ mod tests {
             {"name": "socket_sent", "outcome": "failed", "reason": "no such tracepoint", "required": false},
             {"name": "packets_in", "outcome": "failed", "reason": "refused", "required": true}]}"#;
         let mut matrix = Matrix::default();
-        matrix.push(Column::judge("6.1", None, &said(doctor)));
+        matrix.push(Column::judge("6.1", None, &said(doctor), &BTreeMap::new()));
         let text = matrix.text();
         assert!(
             text.contains("no such tracepoint") && text.contains("no (1)"),
@@ -342,7 +407,7 @@ mod tests {
         assert!(
             faults
                 .iter()
-                .any(|fault| fault == "6.1, packets_in: refused")
+                .any(|fault| fault == "6.1, auto, packets_in: refused")
         );
         assert!(!faults.iter().any(|fault| fault.contains("socket_sent")));
     }
@@ -351,7 +416,7 @@ mod tests {
     fn a_program_over_its_budget_is_a_fault() {
         let doctor = r#"{"probes": [{"name": "packets_in", "outcome": "attached",
             "required": true, "instructions": 999999999}]}"#;
-        let column = Column::judge("6.1", None, &said(doctor));
+        let column = Column::judge("6.1", None, &said(doctor), &BTreeMap::new());
         assert!(
             column
                 .faults

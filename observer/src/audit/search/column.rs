@@ -1,224 +1,285 @@
-//! A column of the index: the values of one field over a run of records.
+//! A column of the index: the values of one field over the records of a block.
 //!
-//! Values that repeat are numbers into a list of them; durations stand for themselves. Stored as
-//! `rows u32 | width u8 | values u32 | list length u32, packed u32 | rows length u32, packed u32`
-//! and the two parts, each an LZ4 block. Value 0 is "not known".
+//! Values that repeat are texts in a list, in the order in which they came, and each record has a
+//! number: 0 not known, 1 the next text of the list, which no record had before, `n + 2` text `n`
+//! again. So a field of which each record has another value, such as a path with an id, takes no
+//! more than its texts. What is measured (`Field::is_measured`) has the value plus one instead.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use super::field::{Field, Kind};
+use super::numbers::{self, Packing};
 use super::record::Value;
 
-/// Bytes before the two parts.
-pub(super) const COLUMN_HEAD: usize = 25;
-/// Largest part when unpacked. Rows stay far below it; a list that does not is not stored, and the
-/// records are read instead.
-const MOST_UNPACKED: usize = 64 << 20;
+/// Largest list of texts. One that is longer is not stored, and the records are read instead.
+const MOST_TEXT: usize = 32 << 20;
+/// Bytes of [`Stored`].
+pub(super) const STORED_BYTES: usize = 33;
 
 /// Gathers the values of one field.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gather {
-    seen: HashMap<Vec<u8>, u32>,
-    list: Vec<u8>,
+    field: Field,
+    seen: HashMap<Box<[u8]>, u64>,
+    text: String,
+    lengths: Vec<u64>,
     rows: Vec<u64>,
+    /// What the record before had, and its place: many fields hardly change.
+    last: String,
+    last_at: u64,
+    digits: String,
 }
 
 impl Gather {
-    pub(super) fn push(&mut self, field: Field, value: Value<'_>) {
-        let Self { seen, list, rows } = self;
-        if field.kind() == Kind::Duration {
-            rows.push(match value {
-                Value::Number(number) => number.saturating_add(1),
-                _ => 0,
-            });
-            return;
+    pub(super) fn new(field: Field) -> Self {
+        Self {
+            field,
+            seen: HashMap::new(),
+            text: String::new(),
+            lengths: Vec::new(),
+            rows: Vec::new(),
+            last: String::new(),
+            last_at: 0,
+            digits: String::new(),
         }
-        let mut digits = String::new();
-        let bytes = match value {
+    }
+
+    pub(super) fn push(&mut self, value: Value<'_>) {
+        let Self {
+            field,
+            seen,
+            text,
+            lengths,
+            rows,
+            last,
+            last_at,
+            digits,
+        } = self;
+        let word = match value {
             Value::Absent => {
                 rows.push(0);
                 return;
             }
-            Value::Text(text) => text.as_bytes(),
-            Value::Number(number) => {
-                use std::fmt::Write as _;
-                let _ = write!(digits, "{number}");
-                digits.as_bytes()
+            Value::Number(number) if field.is_measured() => {
+                rows.push(number.saturating_add(1));
+                return;
             }
+            Value::Number(number) => {
+                digits.clear();
+                let _ = write!(digits, "{number}");
+                digits.as_str()
+            }
+            Value::Text(word) => word,
         };
-        if let Some(at) = seen.get(bytes) {
-            rows.push(u64::from(*at));
+        if *last_at > 0 && last.as_str() == word {
+            rows.push(*last_at + 1);
             return;
         }
-        let next = u32::try_from(seen.len() + 1).unwrap_or(u32::MAX);
-        list.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
-        list.extend_from_slice(bytes);
-        seen.insert(bytes.to_vec(), next);
-        rows.push(u64::from(next));
+        let at = if let Some(at) = seen.get(word.as_bytes()) {
+            rows.push(*at + 1);
+            *at
+        } else {
+            lengths.push(word.len() as u64);
+            let at = lengths.len() as u64;
+            text.push_str(word);
+            seen.insert(word.as_bytes().into(), at);
+            rows.push(1);
+            at
+        };
+        last.clear();
+        last.push_str(word);
+        *last_at = at;
     }
 
-    /// Appends the column; afterwards this is empty.
-    pub(super) fn store(&mut self, out: &mut Vec<u8>) {
-        let Self { seen, list, rows } = self;
-        if list.len() > MOST_UNPACKED {
-            seen.clear();
-            list.clear();
-            rows.clear();
-        }
-        let width = match rows.iter().copied().max().unwrap_or(0) {
-            0..=0xff => 1,
-            0x100..=0xffff => 2,
-            0x1_0000..=0xffff_ffff => 4,
-            _ => 8_usize,
+    /// Appends the column and tells where its parts are; `None` if no record has a value.
+    /// Afterwards this is empty.
+    pub(super) fn store(&mut self, out: &mut Vec<u8>) -> Option<Stored> {
+        let Self {
+            field,
+            seen,
+            text,
+            lengths,
+            rows,
+            last,
+            last_at,
+            digits: _,
+        } = self;
+        let known = rows.iter().any(|row| *row > 0);
+        let start = out.len();
+        let mut stored = Stored {
+            field: *field as u8,
+            told: text.len() <= MOST_TEXT,
+            ..Stored::default()
         };
-        let mut plain = Vec::with_capacity(rows.len() * width);
-        for row in rows.iter() {
-            plain.extend(row.to_le_bytes().iter().take(width));
+        if known && stored.told {
+            stored.rows = numbers::pack(rows, out);
+            stored.values = u32::try_from(lengths.len()).unwrap_or(u32::MAX);
+            stored.lengths = numbers::pack(lengths, out);
+            stored.text = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            let packed = lz4_flex::block::compress(text.as_bytes());
+            stored.packed_text = u32::try_from(packed.len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&packed);
+            stored.crc = crc32fast::hash(out.get(start..).unwrap_or_default());
         }
-        let packed_list = lz4_flex::block::compress(list);
-        let packed_rows = lz4_flex::block::compress(&plain);
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-        out.extend_from_slice(&number(rows.len()));
-        out.push(width as u8);
-        for length in [
-            seen.len(),
-            list.len(),
-            packed_list.len(),
-            plain.len(),
-            packed_rows.len(),
-        ] {
-            out.extend_from_slice(&number(length));
-        }
-        out.extend_from_slice(&packed_list);
-        out.extend_from_slice(&packed_rows);
         seen.clear();
-        list.clear();
+        text.clear();
+        lengths.clear();
         rows.clear();
+        last.clear();
+        *last_at = 0;
+        known.then_some(stored)
     }
 }
 
-/// A column as it is stored.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stored<'a> {
-    field: Field,
-    width: usize,
-    count: usize,
-    values: usize,
-    list: (usize, &'a [u8]),
-    rows: (usize, &'a [u8]),
+/// What the directory of a block says of a column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) field: u8,
+    /// It is there; else its values were too long.
+    pub(super) told: bool,
+    rows: Packing,
+    lengths: Packing,
+    values: u32,
+    text: u32,
+    packed_text: u32,
+    crc: u32,
 }
 
-impl<'a> Stored<'a> {
-    /// The column at the start of `bytes`, and what follows it; `None` if it is none.
-    pub(super) fn parse(field: Field, bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (head, rest) = bytes.split_at_checked(COLUMN_HEAD)?;
-        let at = |at: usize| -> Option<usize> {
-            let number = head.get(at..at + 4)?.first_chunk()?;
-            usize::try_from(u32::from_le_bytes(*number)).ok()
+impl Stored {
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
+        let Self {
+            field,
+            told,
+            rows,
+            lengths,
+            values,
+            text,
+            packed_text,
+            crc,
+        } = self;
+        out.extend_from_slice(&[*field, u8::from(*told)]);
+        for packing in [rows, lengths] {
+            out.extend_from_slice(&[packing.width, u8::from(packing.steps)]);
+            out.extend_from_slice(&packing.packed.to_le_bytes());
+        }
+        for number in [values, text, packed_text, crc] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        // Room for what comes.
+        out.extend_from_slice(&[0; 3]);
+    }
+
+    /// Reads one of [`STORED_BYTES`] back.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let u32_at = |at: usize| {
+            let number = bytes.get(at..)?.first_chunk()?;
+            Some(u32::from_le_bytes(*number))
         };
-        let (count, width) = (at(0)?, usize::from(*head.get(4)?));
-        let (values, list, list_packed) = (at(5)?, at(9)?, at(13)?);
-        let (rows, rows_packed) = (at(17)?, at(21)?);
-        let good = matches!(width, 1 | 2 | 4 | 8)
-            && rows == count.checked_mul(width)?
-            && rows <= MOST_UNPACKED
-            && list <= MOST_UNPACKED
-            && values.checked_mul(4)? <= list;
-        if !good {
+        let packing = |at: usize| {
+            Some(Packing {
+                width: *bytes.get(at)?,
+                steps: *bytes.get(at + 1)? == 1,
+                packed: u32_at(at + 2)?,
+            })
+        };
+        Some(Self {
+            field: *bytes.first()?,
+            told: *bytes.get(1)? == 1,
+            rows: packing(2)?,
+            lengths: packing(8)?,
+            values: u32_at(14)?,
+            text: u32_at(18)?,
+            packed_text: u32_at(22)?,
+            crc: u32_at(26)?,
+        })
+    }
+
+    /// Bytes of the column.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.packed as usize + self.lengths.packed as usize + self.packed_text as usize
+    }
+}
+
+/// A column that was read.
+#[derive(Debug)]
+pub(super) struct Column {
+    field: Field,
+    stored: Stored,
+    count: usize,
+    bytes: Vec<u8>,
+}
+
+impl Column {
+    /// A column of `count` records from its bytes; `None` if they were changed.
+    pub(super) fn new(field: Field, stored: Stored, count: usize, bytes: Vec<u8>) -> Option<Self> {
+        let good = bytes.len() == stored.bytes()
+            && stored.text as usize <= MOST_TEXT
+            && stored.values as usize <= count
+            && crc32fast::hash(&bytes) == stored.crc;
+        good.then_some(Self {
+            field,
+            stored,
+            count,
+            bytes,
+        })
+    }
+
+    /// All texts, one after the other.
+    pub(super) fn text(&self) -> Option<String> {
+        let at = self.stored.rows.packed as usize + self.stored.lengths.packed as usize;
+        let mut text = vec![0; self.stored.text as usize];
+        let length = lz4_flex::block::decompress_into(self.bytes.get(at..)?, &mut text).ok()?;
+        if length != text.len() {
             return None;
         }
-        let (list_bytes, rest) = rest.split_at_checked(list_packed)?;
-        let (rows_bytes, rest) = rest.split_at_checked(rows_packed)?;
-        let stored = Self {
-            field,
-            width,
-            count,
-            values,
-            list: (list, list_bytes),
-            rows: (rows, rows_bytes),
-        };
-        Some((stored, rest))
+        String::from_utf8(text).ok()
     }
 
-    /// Records that it has a row for.
-    pub(super) const fn records(&self) -> usize {
-        self.count
-    }
-
-    pub(super) const fn field(&self) -> Field {
-        self.field
-    }
-
-    /// What each value of the list is to `test`; index 0 is "not known".
-    pub(super) fn judge(&self, mut test: impl FnMut(Value<'_>)) -> Option<()> {
-        let list = unpack(self.list)?;
-        let mut rest = list.as_slice();
-        test(Value::Absent);
-        for _ in 0..self.values {
-            let (length, after) = rest.split_first_chunk()?;
-            let (text, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            let text = std::str::from_utf8(text).ok()?;
-            test(match self.field.kind() {
-                Kind::Number => Value::Number(text.parse().ok()?),
-                _ => Value::Text(text),
+    /// Calls `each` with every value of the list, which `text` holds; place 0 is "not known".
+    pub(super) fn values(&self, text: &str, mut each: impl FnMut(Value<'_>)) -> Option<()> {
+        let at = self.stored.rows.packed as usize;
+        let bytes = self.bytes.get(at..)?;
+        let lengths = numbers::unpack(
+            self.stored.lengths,
+            self.stored.values as usize,
+            bytes.get(..self.stored.lengths.packed as usize)?,
+        )?;
+        each(Value::Absent);
+        let mut rest = text;
+        for length in lengths {
+            let (word, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            each(match self.field.kind() {
+                Kind::Number => Value::Number(word.parse().ok()?),
+                _ => Value::Text(word),
             });
             rest = after;
         }
         Some(())
     }
 
-    /// The rows: places in the list, or durations plus one.
-    pub(super) fn rows(&self) -> Option<Rows> {
-        Some(Rows {
-            bytes: unpack(self.rows)?,
-            width: self.width,
-            count: self.count,
-        })
-    }
-
-    /// Whether the rows stand for themselves.
-    pub(super) fn is_plain(&self) -> bool {
-        self.field.kind() == Kind::Duration
-    }
-}
-
-fn unpack((length, packed): (usize, &[u8])) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    let written = lz4_flex::block::decompress_into(packed, &mut bytes).ok()?;
-    (written == length).then_some(bytes)
-}
-
-/// The rows of a column.
-#[derive(Debug)]
-pub(super) struct Rows {
-    bytes: Vec<u8>,
-    width: usize,
-    count: usize,
-}
-
-impl Rows {
-    pub(super) const fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Calls `each` with every row in order.
-    pub(super) fn each(&self, mut each: impl FnMut(u64)) {
-        match self.width {
-            1 => self.bytes.iter().for_each(|byte| each(u64::from(*byte))),
-            2 => {
-                let (rows, _) = self.bytes.as_chunks::<2>();
-                rows.iter()
-                    .for_each(|row| each(u64::from(u16::from_le_bytes(*row))));
-            }
-            4 => {
-                let (rows, _) = self.bytes.as_chunks::<4>();
-                rows.iter()
-                    .for_each(|row| each(u64::from(u32::from_le_bytes(*row))));
-            }
-            _ => {
-                let (rows, _) = self.bytes.as_chunks::<8>();
-                rows.iter().for_each(|row| each(u64::from_le_bytes(*row)));
+    /// For every record the place of its value in the list, or if it is measured the value plus
+    /// one.
+    pub(super) fn rows(&self) -> Option<Vec<u64>> {
+        let bytes = self.bytes.get(..self.stored.rows.packed as usize)?;
+        let mut rows = numbers::unpack(self.stored.rows, self.count, bytes)?;
+        if !self.field.is_measured() {
+            let mut next = 0;
+            for row in &mut rows {
+                *row = match *row {
+                    0 => 0,
+                    1 => {
+                        next += 1;
+                        next
+                    }
+                    again => again - 1,
+                };
             }
         }
+        Some(rows)
+    }
+
+    pub(super) const fn field(&self) -> Field {
+        self.field
     }
 }

@@ -70,6 +70,16 @@ pub enum Field {
     RequestBytes,
     /// Bytes of the response's body.
     ResponseBytes,
+    /// Address of the proxy in front of the client.
+    Peer,
+    /// Fingerprints of all credentials of a call, a list.
+    Fingerprint,
+    /// Connection of a call.
+    Conn,
+    /// Index in the log.
+    Sequence,
+    /// The sentence of a finding, an alarm, a review.
+    Message,
 }
 
 /// How the values of a field compare.
@@ -88,8 +98,22 @@ impl Field {
         matches!(self.kind(), Kind::Number | Kind::Duration)
     }
 
+    /// Its value is a list of words.
+    pub(super) const fn is_list(self) -> bool {
+        matches!(self, Self::Flag | Self::Fingerprint)
+    }
+
+    /// Its values differ from record to record, so that the index has each where it stands, not a
+    /// list of all that there are.
+    pub(super) const fn is_measured(self) -> bool {
+        matches!(
+            self,
+            Self::Duration | Self::RequestBytes | Self::ResponseBytes | Self::Sequence
+        )
+    }
+
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::Type,
         Self::Status,
         Self::GrpcStatus,
@@ -123,34 +147,11 @@ impl Field {
         Self::Duration,
         Self::RequestBytes,
         Self::ResponseBytes,
-    ];
-
-    /// The fields that have a column in the index, in the order of the columns: those that people
-    /// ask for, and whose values repeat.
-    pub(super) const INDEXED: [Self; 23] = [
-        Self::Type,
-        Self::Status,
-        Self::GrpcStatus,
-        Self::Method,
-        Self::Host,
-        Self::Route,
-        Self::Service,
-        Self::Operation,
-        Self::Protocol,
-        Self::Scheme,
-        Self::Role,
-        Self::Client,
-        Self::Process,
-        Self::Identity,
-        Self::IdentityKind,
-        Self::Auth,
-        Self::AuthScheme,
-        Self::Error,
-        Self::Flag,
-        Self::Rule,
-        Self::Event,
-        Self::Severity,
-        Self::Duration,
+        Self::Peer,
+        Self::Fingerprint,
+        Self::Conn,
+        Self::Sequence,
+        Self::Message,
     ];
 
     /// The name in a filter and at the head of a column.
@@ -189,6 +190,11 @@ impl Field {
             Self::Duration => "duration",
             Self::RequestBytes => "request_bytes",
             Self::ResponseBytes => "response_bytes",
+            Self::Peer => "peer",
+            Self::Fingerprint => "fingerprint",
+            Self::Conn => "conn",
+            Self::Sequence => "index",
+            Self::Message => "message",
         }
     }
 
@@ -204,9 +210,10 @@ impl Field {
             | Self::Pid
             | Self::Severity
             | Self::RequestBytes
-            | Self::ResponseBytes => Kind::Number,
+            | Self::ResponseBytes
+            | Self::Sequence => Kind::Number,
             Self::Duration => Kind::Duration,
-            Self::Client | Self::Server => Kind::Address,
+            Self::Client | Self::Server | Self::Peer => Kind::Address,
             _ => Kind::Text,
         }
     }

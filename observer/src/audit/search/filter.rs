@@ -5,14 +5,18 @@
 //! part       = "not" part | "(" filter ")" | "has" field | "since" time | "until" time
 //!            | field op value | field ["not"] "in" ( value | "(" value { "," value } ")" )
 //! op         = "=" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "!~"      (~: a pattern with *)
+//!            | "text" op value | "text" ["not"] "in" …        (op: = != ~ !~)
 //! time       = 15m | 2h | 7d (before now) | 2026-11-22 | 2026-11-22T10:20 | 2026-11-22T10:20:30Z
 //! ```
 //! A comparison with a value that is not known does not hold; `!=`, `!~` and `not in` are the
-//! opposite of the comparison, so they hold then.
+//! opposite of the comparison, so they hold then. `text` is any field that holds text or an address:
+//! `text=alice` finds it inside of one, whatever its case, `text ~ alice*` holds the whole of one
+//! against a pattern.
 
 use std::fmt;
 
 use super::field::{Field, Kind};
+use super::pattern::Pattern;
 use super::predicate::{Network, Predicate, Test};
 use super::record::Record;
 use super::word::{Placed, Word, split};
@@ -225,8 +229,57 @@ impl<'a> Parser<'a> {
                 test: Test::Known,
             }));
         }
+        if self.take("text") {
+            return self.any_text();
+        }
         let field = self.field()?;
         self.comparison(field)
+    }
+
+    /// What is said of `text`: the same of every field that it can be in.
+    fn any_text(&mut self) -> Found<Node> {
+        let mut patterns = Vec::new();
+        let mut opposite = self.take("not");
+        if self.take("in") {
+            let listed = self.take_word(&Word::Open);
+            patterns.push(Pattern::containing(&self.value()?));
+            while listed && self.take_word(&Word::Comma) {
+                patterns.push(Pattern::containing(&self.value()?));
+            }
+            if listed && !self.take_word(&Word::Close) {
+                return self.fail("a `,` or a `)` is missing here");
+            }
+        } else if opposite {
+            return self.fail("`in` should stand here");
+        } else {
+            let Some(Word::Operator(operator @ ("=" | "!=" | "~" | "!~"))) = self.peek() else {
+                return self.fail("one of = != ~ !~ in should stand here");
+            };
+            opposite = operator.starts_with('!');
+            let whole = operator.ends_with('~');
+            self.at += 1;
+            let value = self.value()?;
+            patterns.push(if whole {
+                Pattern::new(&value)
+            } else {
+                Pattern::containing(&value)
+            });
+        }
+        let texts = Field::ALL
+            .into_iter()
+            .filter(|field| matches!(field.kind(), Kind::Text | Kind::Address));
+        let tests = texts.flat_map(|field| {
+            patterns.iter().map(move |pattern| {
+                let test = Test::Like(pattern.clone());
+                Node::Test(Predicate { field, test })
+            })
+        });
+        let any = Node::Any(tests.collect());
+        Ok(if opposite {
+            Node::Not(Box::new(any))
+        } else {
+            any
+        })
     }
 
     fn field(&mut self) -> Found<Field> {
@@ -236,7 +289,7 @@ impl<'a> Parser<'a> {
         let Some(field) = Field::named(&name.to_ascii_lowercase()) else {
             let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
             return self.fail(format!(
-                "no field has this name; there are: {}",
+                "no field has this name; there are: text, {}",
                 names.join(", ")
             ));
         };
@@ -262,7 +315,7 @@ impl<'a> Parser<'a> {
         let test = match *operator {
             "=" | "!=" => self.one_of(field)?,
             "~" | "!~" => match field.kind() {
-                Kind::Text | Kind::Address => Test::Like(self.value()?),
+                Kind::Text | Kind::Address => Test::Like(Pattern::new(&self.value()?)),
                 _ => return Err((place, "a number has no pattern: use = < >".to_owned())),
             },
             order => {

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::block::{BLOCK_HEAD, Block, BlockHead, BlockWriter};
+use super::block::{BLOCK_HEAD, BlockHead, BlockWriter};
 use super::record::Record;
 use crate::audit::durable::make_folder;
 use crate::audit::error::AuditError;
@@ -57,16 +57,6 @@ pub(super) fn heads(file: &mut File) -> std::io::Result<Vec<(u64, BlockHead)>> {
 /// The index of a segment, open; `None` if there is none.
 pub(super) fn open(dir: &Path, first: u64) -> Option<File> {
     File::open(path(dir, first)).ok()
-}
-
-/// Reads the block at `at`; `None` if it was changed.
-pub(super) fn read(file: &mut File, at: u64, head: &BlockHead) -> Option<Block> {
-    let mut head_bytes = [0; BLOCK_HEAD];
-    let mut columns = vec![0; head.length as usize];
-    file.seek(SeekFrom::Start(at)).ok()?;
-    file.read_exact(&mut head_bytes).ok()?;
-    file.read_exact(&mut columns).ok()?;
-    Block::new(&head_bytes, columns)
 }
 
 /// Keeps the index of a log up to date.
@@ -160,7 +150,10 @@ impl Indexer {
         while let Some(to) = self.block_end(segment, reader.offset(), whole)? {
             let from = reader.offset();
             let mut block_first = None;
+            // What a damaged block left in it is not of this one.
+            self.writer = BlockWriter::default();
             while reader.offset() < to {
+                let at = reader.offset();
                 let Step::Frame { header, payload } = reader.next(&mut |_| true)? else {
                     // Damaged: `verify` says so, a search reads up to here.
                     return Ok(records);
@@ -173,6 +166,7 @@ impl Indexer {
                     self.writer.push(&Record::parse(record));
                     records += 1;
                 }
+                self.writer.frame(at);
             }
             let block = self.writer.store(block_first.unwrap_or(first), (from, to));
             file.write_all(&block).map_err(unwritable())?;

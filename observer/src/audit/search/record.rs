@@ -89,6 +89,10 @@ struct Identity<'a> {
     kind: Maybe<'a>,
     #[serde(borrow)]
     id: Maybe<'a>,
+    #[serde(borrow)]
+    fingerprint: Maybe<'a>,
+    #[serde(borrow)]
+    fingerprint_before: Maybe<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,6 +138,12 @@ struct Unmapped<'a> {
     #[serde(borrow)]
     identity: Identity<'a>,
     #[serde(borrow)]
+    identities: Vec<Identity<'a>>,
+    #[serde(borrow)]
+    conn: Maybe<'a>,
+    #[serde(borrow)]
+    peer_ip: Maybe<'a>,
+    #[serde(borrow)]
     auth: Auth<'a>,
     #[serde(borrow)]
     body_error: Coded<'a>,
@@ -148,6 +158,8 @@ struct Unmapped<'a> {
     reviewer: Maybe<'a>,
     #[serde(borrow)]
     remarks: Maybe<'a>,
+    #[serde(borrow)]
+    what: Maybe<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -219,6 +231,19 @@ pub struct Record<'a> {
     head: RecordHead,
     raw: Box<Raw<'a>>,
     flags: String,
+    fingerprints: String,
+}
+
+/// Words with commas between them.
+fn list<'a>(words: impl Iterator<Item = &'a Text<'a>>) -> String {
+    let mut list = String::new();
+    for Text(word) in words {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(word);
+    }
+    list
 }
 
 fn text<'a>(text: &'a Maybe<'_>) -> Value<'a> {
@@ -246,14 +271,24 @@ impl<'a> Record<'a> {
             status: None,
         });
         let raw: Box<Raw<'_>> = serde_json::from_slice(bytes).unwrap_or_default();
-        let mut flags = String::new();
-        for Text(flag) in &raw.unmapped.flags {
-            if !flags.is_empty() {
-                flags.push(',');
-            }
-            flags.push_str(flag);
+        let unmapped = &raw.unmapped;
+        let flags = list(unmapped.flags.iter());
+        let named = std::iter::once(&unmapped.identity).chain(&unmapped.identities);
+        let fingerprints = list(named.flat_map(|identity| {
+            let Identity {
+                kind: _,
+                id: _,
+                fingerprint,
+                fingerprint_before,
+            } = identity;
+            fingerprint.iter().chain(fingerprint_before)
+        }));
+        Self {
+            head,
+            raw,
+            flags,
+            fingerprints,
         }
-        Self { head, raw, flags }
     }
 
     /// Unix time, milliseconds.
@@ -345,6 +380,12 @@ impl<'a> Record<'a> {
             Field::Duration => number(unmapped.duration_ns),
             Field::RequestBytes => number(raw.http_request.body_length),
             Field::ResponseBytes => number(raw.http_response.body_length),
+            Field::Peer => text(&unmapped.peer_ip),
+            Field::Fingerprint if self.fingerprints.is_empty() => Value::Absent,
+            Field::Fingerprint => Value::Text(&self.fingerprints),
+            Field::Conn => text(&unmapped.conn),
+            Field::Sequence => number(raw.metadata.sequence),
+            Field::Message => first([&raw.message, &unmapped.remarks, &unmapped.what]),
         }
     }
 }

@@ -1,23 +1,22 @@
-//! A search: blocks of the index where there are some, frames where not.
+//! A search: every part of the log is judged, by the index where there is one, and what fits is
+//! read and given out in order.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::block::{Block, BlockHead};
-use super::field::Field;
-use super::filter::{Filter, Node};
-use super::indexer;
-use super::predicate::{Predicate, Test};
-use super::record::{Record, Value};
+use super::block::{Block, BlockHead, FramePlace};
+use super::filter::Filter;
+use super::frames::Frames;
+use super::glance::glance;
+use super::record::Record;
+use super::units::{Unit, units};
 use super::verdict::{Verdict, Verdicts, judge};
+use super::workers::in_order;
 use crate::audit::error::AuditError;
-use crate::audit::frame::{FrameHeader, FrameIndex, Kind as FrameKind};
+use crate::audit::frame::{FrameIndex, Kind as FrameKind};
 use crate::audit::sealing::{Keyring, is_sealed};
 use crate::audit::segment::{self, SegmentReader, Step};
-
-/// Values that a count by field tells apart; the others are counted together under `…`.
-const MOST_GROUPS: usize = 1_000_000;
 
 /// Takes index and bytes of a record.
 pub type Each<'a, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'a;
@@ -51,27 +50,27 @@ pub struct Stats {
     pub damaged: Option<u64>,
 }
 
-/// A stretch of a segment.
-enum Unit {
-    Indexed {
-        at: u64,
-        head: BlockHead,
-    },
-    /// From this byte to the end.
-    Plain {
-        from: Option<u64>,
-    },
+/// Records of some frames that follow each other, and what is known of them.
+pub(super) struct Rows {
+    pub(super) segment: Arc<Path>,
+    /// Index of the first.
+    pub(super) first: u64,
+    frames: Vec<FramePlace>,
+    pub(super) verdicts: Verdicts,
 }
 
-struct Segment {
-    path: PathBuf,
-    index: Option<File>,
-    units: Vec<Unit>,
+/// What was found in a part of the log.
+struct Found {
+    stats: Stats,
+    /// Records that fit, where they had to be read to know it.
+    records: Vec<(u64, Vec<u8>)>,
+    /// Those that the index knows to fit: not read yet.
+    rows: Option<Rows>,
 }
 
 impl Search<'_> {
     /// Calls `each` with index and bytes of every record that fits, in order: of all, or of the
-    /// `newest` so many.
+    /// `newest` so many. What is held at once is bounded, but for the newest.
     ///
     /// # Errors
     /// If there is no log, or a file cannot be read. Errors of `each` end the search.
@@ -81,83 +80,38 @@ impl Search<'_> {
         each: &mut Each<'_, E>,
     ) -> Result<Stats, E> {
         let mut stats = Stats::default();
-        let segments = self.segments()?;
-        let Some(newest) = newest else {
-            for first in segments {
-                let Some(mut segment) = self.open(first)? else {
-                    continue;
-                };
-                for unit in std::mem::take(&mut segment.units) {
-                    self.unit(&mut segment, &unit, &mut stats, each)?;
+        // The newest are found backwards.
+        let mut kept: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut result = Ok(());
+        let mut open = None;
+        let tasks = self.units(newest.is_some())?;
+        in_order(tasks, &|unit| self.look(unit?), &mut |found| {
+            let shown = found.map_err(E::from).and_then(|found| {
+                stats.add(&found.stats);
+                match newest {
+                    None => self.show(found, &mut open, &mut stats, each),
+                    Some(most) => self.keep(found, &mut open, &mut stats, most, &mut kept),
+                }
+            });
+            match shown {
+                Ok(()) if newest.is_none_or(|most| kept.len() < most) => ControlFlow::Continue(()),
+                Ok(()) => ControlFlow::Break(()),
+                Err(error) => {
+                    result = Err(error);
+                    ControlFlow::Break(())
                 }
             }
-            return Ok(stats);
-        };
-        let mut kept: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
-        'all: for first in segments.into_iter().rev() {
-            let Some(mut segment) = self.open(first)? else {
-                continue;
-            };
-            for unit in std::mem::take(&mut segment.units).into_iter().rev() {
-                let wanted = newest.saturating_sub(kept.len());
-                if wanted == 0 {
-                    break 'all;
-                }
-                let mut these: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
-                let mut keep = |index: u64, record: &[u8]| -> Result<(), E> {
-                    if these.len() == wanted {
-                        these.pop_front();
-                    }
-                    these.push_back((index, record.to_vec()));
-                    Ok(())
-                };
-                self.unit(&mut segment, &unit, &mut stats, &mut keep)?;
-                these.append(&mut kept);
-                kept = these;
-            }
+        });
+        result?;
+        if newest.is_some() {
+            stats.found = kept.len() as u64;
+            stats.sealed = 0;
         }
-        stats.found = kept.len() as u64;
-        for (index, record) in kept {
+        for (index, record) in kept.into_iter().rev() {
+            stats.sealed += u64::from(is_sealed(&record));
             each(index, &record)?;
         }
         Ok(stats)
-    }
-
-    /// Counts the records that fit, by the values of a field if one is given; `None` counts those
-    /// where it is not known.
-    ///
-    /// # Errors
-    /// If there is no log, or a file cannot be read.
-    pub fn count(
-        &self,
-        by: Option<Field>,
-    ) -> Result<(BTreeMap<Option<String>, u64>, Stats), AuditError> {
-        let mut stats = Stats::default();
-        let mut groups = BTreeMap::new();
-        for first in self.segments()? {
-            let Some(mut segment) = self.open(first)? else {
-                continue;
-            };
-            for unit in std::mem::take(&mut segment.units) {
-                if let Unit::Indexed { at, head } = &unit
-                    && let Some(file) = &mut segment.index
-                    && let Some(block) = indexer::read(file, *at, head)
-                    && let Some(found) = count_in(&self.filter.0, &block, by, &mut groups)
-                {
-                    stats.found += found;
-                    continue;
-                }
-                let groups = &mut groups;
-                self.unit(&mut segment, &unit, &mut stats, &mut |_, record| {
-                    if let Some(by) = by {
-                        let record = Record::parse(record);
-                        group(groups, show(record.value(by)), 1);
-                    }
-                    Ok::<(), AuditError>(())
-                })?;
-            }
-        }
-        Ok((groups, stats))
     }
 
     fn segments(&self) -> Result<Vec<(u64, PathBuf)>, AuditError> {
@@ -172,235 +126,300 @@ impl Search<'_> {
         Ok(segments)
     }
 
-    /// The parts of a segment; `None` if it was removed meanwhile.
-    fn open(&self, (first, path): (u64, PathBuf)) -> Result<Option<Segment>, AuditError> {
-        if !path.exists() {
-            return Ok(None);
+    /// All parts of the log, a segment after the other.
+    pub(super) fn units(
+        &self,
+        backwards: bool,
+    ) -> Result<impl Iterator<Item = Result<Unit, AuditError>>, AuditError> {
+        let mut segments = self.segments()?;
+        if backwards {
+            segments.reverse();
         }
-        let mut units = Vec::new();
-        let mut from = None;
-        let mut index =
-            indexer::open(self.dir, first).filter(|_| self.index && self.keys.is_none());
-        if let Some(file) = &mut index {
-            let heads = indexer::heads(file).unwrap_or_default();
-            let start = SegmentReader::open(&path)?.offset();
-            let fits = heads
-                .first()
-                .is_some_and(|(_, head)| head.first == first && head.span.0 == start);
-            for (at, head) in heads.into_iter().filter(|_| fits) {
-                from = Some(head.span.1);
-                units.push(Unit::Indexed { at, head });
-            }
-        }
-        units.push(Unit::Plain { from });
-        Ok(Some(Segment { path, index, units }))
+        let with_index = self.index && self.keys.is_none();
+        let (dir, from) = (self.dir, self.from);
+        Ok(segments.into_iter().flat_map(move |segment| {
+            let parts = match units(dir, segment, with_index, from) {
+                Ok(mut units) => {
+                    if backwards {
+                        units.reverse();
+                    }
+                    units.into_iter().map(Ok).collect()
+                }
+                Err(error) => vec![Err(error)],
+            };
+            parts.into_iter()
+        }))
     }
 
-    fn unit<E: From<AuditError>>(
+    /// Judges a part by its index. Else: the rows to read.
+    pub(super) fn judge(
         &self,
-        segment: &mut Segment,
-        unit: &Unit,
+        unit: Unit,
         stats: &mut Stats,
-        each: &mut Each<'_, E>,
-    ) -> Result<(), E> {
-        let (from, to, verdicts) = match unit {
-            Unit::Plain { from } => (*from, u64::MAX, Verdicts::All(Verdict::Unknown)),
-            Unit::Indexed { at, head } => {
-                let time = FrameIndex {
-                    time: head.time,
-                    status: (0, u16::MAX),
-                    classes: 0,
-                };
-                if of_frame(&self.filter.0, &time) == Verdict::No {
-                    return Ok(());
+    ) -> Result<(Option<Rows>, Option<Block>), AuditError> {
+        let (segment, first, frames) = match unit {
+            Unit::Damaged(index) => {
+                stats.damaged = Some(index);
+                return Ok((None, None));
+            }
+            Unit::Plain {
+                segment,
+                first,
+                frames,
+            } => (segment, first, frames),
+            Unit::Indexed {
+                segment,
+                index,
+                at,
+                head,
+            } => {
+                if glance(&self.filter.0, &time_of(&head)) == Verdict::No {
+                    return Ok((None, None));
                 }
-                let block = segment
-                    .index
-                    .as_mut()
-                    .and_then(|file| indexer::read(file, *at, head));
-                let verdicts = match &block {
-                    Some(block) => judge(&self.filter.0, block),
-                    None => Verdicts::All(Verdict::Unknown),
-                };
-                (Some(head.span.0), head.span.1, verdicts)
+                if let Some(block) = Block::open(&index, at, head) {
+                    let verdicts = judge(&self.filter.0, &block);
+                    if verdicts.all_are(Verdict::No) {
+                        return Ok((None, None));
+                    }
+                    let rows = Rows {
+                        segment,
+                        first: head.first,
+                        frames: block.frames().to_vec(),
+                        verdicts,
+                    };
+                    return Ok((Some(rows), Some(block)));
+                }
+                let frames = frames_of(&segment, &head, stats)?;
+                (segment, head.first, frames)
             }
         };
-        if verdicts == Verdicts::All(Verdict::No) {
-            return Ok(());
+        let mut verdicts = Vec::new();
+        for (place, index) in &frames {
+            let verdict = match glance(&self.filter.0, index) {
+                Verdict::No => Verdict::No,
+                // What is said of a frame is not said of what is sealed in it.
+                Verdict::Yes | Verdict::Unknown => Verdict::Unknown,
+            };
+            verdicts.resize(verdicts.len() + place.records as usize, verdict);
         }
-        let mut reader = SegmentReader::open(&segment.path)?;
-        if let Some(from) = from {
-            reader.skip_to(from)?;
-        }
-        self.frames(&mut reader, to, &verdicts, stats, each)
+        let rows = Rows {
+            segment,
+            first,
+            frames: frames.into_iter().map(|(place, _)| place).collect(),
+            verdicts: Verdicts::Each(verdicts),
+        };
+        Ok((Some(rows), None))
     }
 
-    fn frames<E: From<AuditError>>(
+    fn look(&self, unit: Unit) -> Result<Found, AuditError> {
+        let mut stats = Stats::default();
+        let mut records = Vec::new();
+        let (rows, block) = self.judge(unit, &mut stats)?;
+        let (Some(rows), None) = (&rows, &block) else {
+            return Ok(Found {
+                stats,
+                records,
+                rows,
+            });
+        };
+        let Some(mut file) = Frames::open(&rows.segment)? else {
+            return Ok(Found {
+                stats,
+                records,
+                rows: None,
+            });
+        };
+        for (nth, row) in rows.starts() {
+            self.frame::<AuditError>(
+                rows,
+                (nth, row),
+                &mut file,
+                &mut stats,
+                &mut |index, record| {
+                    records.push((index, record.to_vec()));
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(Found {
+            stats,
+            records,
+            rows: None,
+        })
+    }
+
+    fn show<E: From<AuditError>>(
         &self,
-        reader: &mut SegmentReader,
-        to: u64,
-        verdicts: &Verdicts,
+        found: Found,
+        open: &mut Option<Frames>,
         stats: &mut Stats,
         each: &mut Each<'_, E>,
     ) -> Result<(), E> {
-        let mut row = 0;
-        let mut raw = Vec::new();
-        let mut next = None;
-        while reader.offset() < to {
-            let at = row;
-            let wanted = |header: &FrameHeader| {
-                header.kind == FrameKind::Records
-                    && header.first + u64::from(header.count) > self.from
-                    && of_frame(&self.filter.0, &header.index) != Verdict::No
-                    && (at..at + header.count as usize).any(|row| verdicts.at(row) != Verdict::No)
-            };
-            let (header, payload) = match reader.next(&mut |header| wanted(header))? {
-                Step::Frame { header, payload } => (header, payload),
-                Step::End | Step::Torn(_) => break,
-                Step::Damaged => {
-                    stats.damaged = stats.damaged.or(next);
-                    break;
-                }
-            };
-            next = Some(header.first + u64::from(header.count));
-            row += header.count as usize;
-            if !wanted(&header) {
+        for (index, record) in found.records {
+            each(index, &record)?;
+        }
+        let Some(rows) = found.rows else {
+            return Ok(());
+        };
+        let Some(file) = reopen(open, &rows.segment)? else {
+            return Ok(());
+        };
+        for place in rows.starts() {
+            self.frame(&rows, place, file, stats, each)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what was found to the newest, which lie backwards, as far as there is room.
+    fn keep<E: From<AuditError>>(
+        &self,
+        found: Found,
+        open: &mut Option<Frames>,
+        stats: &mut Stats,
+        most: usize,
+        kept: &mut Vec<(u64, Vec<u8>)>,
+    ) -> Result<(), E> {
+        let room = most.saturating_sub(kept.len());
+        kept.extend(found.records.into_iter().rev().take(room));
+        let Some(rows) = found.rows else {
+            return Ok(());
+        };
+        let Some(file) = reopen(open, &rows.segment)? else {
+            return Ok(());
+        };
+        let places: Vec<(FramePlace, usize)> = rows.starts().collect();
+        for place in places.into_iter().rev() {
+            let room = most.saturating_sub(kept.len());
+            if room == 0 {
+                break;
+            }
+            let mut these = Vec::new();
+            self.frame::<E>(&rows, place, file, stats, &mut |index, record| {
+                these.push((index, record.to_vec()));
+                Ok(())
+            })?;
+            kept.extend(these.into_iter().rev().take(room));
+        }
+        Ok(())
+    }
+
+    /// Reads a frame, whose first record has this row, and gives those of its records that fit.
+    pub(super) fn frame<E>(
+        &self,
+        rows: &Rows,
+        (place, row): (FramePlace, usize),
+        file: &mut Frames,
+        stats: &mut Stats,
+        each: &mut Each<'_, E>,
+    ) -> Result<(), E> {
+        let wanted = |row: usize| rows.verdicts.at(row) != Verdict::No;
+        if !(row..row + place.records as usize).any(wanted) {
+            return Ok(());
+        }
+        let first = rows.first + row as u64;
+        let read = file.read(place.at);
+        let Some((_, records)) = read.filter(|(header, _)| header.first == first) else {
+            stats.damage(first);
+            return Ok(());
+        };
+        for (record, row) in records.into_iter().zip(row..) {
+            let index = rows.first + row as u64;
+            if index < self.from {
                 continue;
             }
-            let records = header.unpack(payload, &mut raw).into_iter().flatten();
-            for (record, nth) in records.zip(0_usize..) {
-                if header.first + (nth as u64) < self.from {
+            let verdict = rows.verdicts.at(row);
+            if verdict == Verdict::No {
+                continue;
+            }
+            let plain = self.keys.and_then(|keys| keys.unseal(record));
+            let record = plain.as_deref().unwrap_or(record);
+            if verdict == Verdict::Unknown {
+                stats.read += 1;
+                if !self.filter.fits(&Record::parse(record)) {
                     continue;
                 }
-                let plain = self.keys.and_then(|keys| keys.unseal(record));
-                let record = plain.as_deref().unwrap_or(record);
-                let fits = match verdicts.at(at + nth) {
-                    Verdict::No => false,
-                    Verdict::Yes => true,
-                    Verdict::Unknown => {
-                        stats.read += 1;
-                        self.filter.fits(&Record::parse(record))
-                    }
-                };
-                if fits {
-                    stats.found += 1;
-                    stats.sealed += u64::from(is_sealed(record));
-                    each(header.first + nth as u64, record)?;
-                }
             }
+            stats.found += 1;
+            stats.sealed += u64::from(is_sealed(record));
+            each(index, record)?;
         }
         Ok(())
     }
 }
 
-/// Counts by the index alone; `None` if it does not decide, or does not hold the field.
-fn count_in(
-    node: &Node,
-    block: &Block,
-    by: Option<Field>,
-    groups: &mut BTreeMap<Option<String>, u64>,
-) -> Option<u64> {
-    let verdicts = judge(node, block);
-    let records = block.records() as usize;
-    let mut found = 0;
-    for row in 0..records {
-        match verdicts.at(row) {
-            Verdict::Yes => found += 1,
-            Verdict::No => {}
-            Verdict::Unknown => return None,
-        }
-    }
-    let Some(by) = by else { return Some(found) };
-    if found == 0 {
-        return Some(0);
-    }
-    let column = block.column(by)?;
-    if column.is_plain() {
-        return None;
-    }
-    let mut names = Vec::new();
-    column.judge(|value| names.push(show(value)))?;
-    let mut counts = vec![0_u64; names.len()];
-    let mut row = 0;
-    column.rows()?.each(|value| {
-        if verdicts.at(row) == Verdict::Yes
-            && let Some(count) = counts.get_mut(usize::try_from(value).unwrap_or(usize::MAX))
-        {
-            *count += 1;
-        }
-        row += 1;
-    });
-    for (name, count) in names.into_iter().zip(counts) {
-        if count > 0 {
-            group(groups, name, count);
-        }
-    }
-    Some(found)
-}
-
-fn group(groups: &mut BTreeMap<Option<String>, u64>, name: Option<String>, count: u64) {
-    let full = groups.len() >= MOST_GROUPS && !groups.contains_key(&name);
-    let name = if full { Some("…".to_owned()) } else { name };
-    *groups.entry(name).or_default() += count;
-}
-
-fn show(value: Value<'_>) -> Option<String> {
-    match value {
-        Value::Absent => None,
-        Value::Number(number) => Some(number.to_string()),
-        Value::Text(text) => Some(text.to_owned()),
+impl Rows {
+    /// Every frame, with the row of its first record.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (FramePlace, usize)> {
+        let mut row = 0;
+        self.frames.iter().map(move |place| {
+            let start = row;
+            row += place.records as usize;
+            (*place, start)
+        })
     }
 }
 
-/// What the index of a frame says of all its records.
-fn of_frame(node: &Node, index: &FrameIndex) -> Verdict {
-    let bounds = |least: bool, most: bool| match (least, most) {
-        (true, true) => Verdict::Yes,
-        (false, false) => Verdict::No,
-        _ => Verdict::Unknown,
-    };
-    match node {
-        Node::All(nodes) => {
-            let mut all = Verdict::Yes;
-            for node in nodes {
-                match of_frame(node, index) {
-                    Verdict::No => return Verdict::No,
-                    Verdict::Unknown => all = Verdict::Unknown,
-                    Verdict::Yes => {}
-                }
-            }
-            all
+impl Stats {
+    pub(super) fn add(&mut self, other: &Self) {
+        let Self {
+            found,
+            sealed,
+            read,
+            damaged,
+        } = other;
+        self.found += found;
+        self.sealed += sealed;
+        self.read += read;
+        if let Some(index) = damaged {
+            self.damage(*index);
         }
-        Node::Any(nodes) => {
-            let mut any = Verdict::No;
-            for node in nodes {
-                match of_frame(node, index) {
-                    Verdict::Yes => return Verdict::Yes,
-                    Verdict::Unknown => any = Verdict::Unknown,
-                    Verdict::No => {}
-                }
-            }
-            any
-        }
-        Node::Not(node) => match of_frame(node, index) {
-            Verdict::Yes => Verdict::No,
-            Verdict::No => Verdict::Yes,
-            Verdict::Unknown => Verdict::Unknown,
-        },
-        Node::Since(ms) => bounds(index.time.0 >= *ms, index.time.1 >= *ms),
-        Node::Until(ms) => bounds(index.time.0 < *ms, index.time.1 < *ms),
-        Node::Test(Predicate {
-            field: Field::Status,
-            test: Test::Within(ranges),
-        }) => {
-            let (least, most) = (u64::from(index.status.0), u64::from(index.status.1));
-            let meets = |(from, to): &(u64, u64)| *from <= most && *to >= least;
-            if ranges.iter().any(meets) {
-                Verdict::Unknown
-            } else {
-                Verdict::No
-            }
-        }
-        Node::Test(_) => Verdict::Unknown,
     }
+
+    fn damage(&mut self, index: u64) {
+        self.damaged = Some(self.damaged.map_or(index, |other| other.min(index)));
+    }
+}
+
+fn time_of(head: &BlockHead) -> FrameIndex {
+    FrameIndex {
+        time: head.time,
+        status: (0, u16::MAX),
+        classes: 0,
+    }
+}
+
+/// The frames of a block whose index was changed.
+fn frames_of(
+    segment: &Path,
+    head: &BlockHead,
+    stats: &mut Stats,
+) -> Result<Vec<(FramePlace, FrameIndex)>, AuditError> {
+    let mut found = Vec::new();
+    let mut next = head.first;
+    let mut reader = SegmentReader::open(segment)?;
+    reader.skip_to(head.span.0)?;
+    while reader.offset() < head.span.1 {
+        let at = reader.offset();
+        let Step::Frame { header, .. } = reader.next(&mut |_| false)? else {
+            stats.damage(next);
+            break;
+        };
+        if header.kind == FrameKind::Records {
+            next = header.first + u64::from(header.count);
+            let records = header.count;
+            found.push((FramePlace { at, records }, header.index));
+        }
+    }
+    Ok(found)
+}
+
+/// The segment, which may be the one that was read last; `None` if it was removed meanwhile.
+fn reopen<'a>(
+    open: &'a mut Option<Frames>,
+    segment: &Arc<Path>,
+) -> Result<Option<&'a mut Frames>, AuditError> {
+    if open.as_ref().is_none_or(|file| file.path() != segment) {
+        *open = Frames::open(segment)?;
+    }
+    Ok(open.as_mut())
 }

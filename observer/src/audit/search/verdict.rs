@@ -1,6 +1,6 @@
 //! What the index alone says of every record of a block: fits, does not, or must be read.
 
-use super::block::Block;
+use super::block::{Block, Looked};
 use super::filter::Node;
 use super::predicate::Predicate;
 use super::record::Value;
@@ -29,7 +29,26 @@ impl Verdicts {
         }
     }
 
-    fn all_are(&self, wanted: Verdict) -> bool {
+    /// How many fit of so many records; `None` if that is not known of all.
+    pub(super) fn decided(&self, records: usize) -> Option<u64> {
+        match self {
+            Self::All(Verdict::Yes) => Some(records as u64),
+            Self::All(Verdict::No) => Some(0),
+            Self::All(Verdict::Unknown) => None,
+            Self::Each(verdicts) if verdicts.len() == records => {
+                let count = |wanted| {
+                    verdicts
+                        .iter()
+                        .filter(|verdict| **verdict == wanted)
+                        .count()
+                };
+                (count(Verdict::Unknown) == 0).then(|| count(Verdict::Yes) as u64)
+            }
+            Self::Each(_) => None,
+        }
+    }
+
+    pub(super) fn all_are(&self, wanted: Verdict) -> bool {
         match self {
             Self::All(verdict) => *verdict == wanted,
             Self::Each(verdicts) => verdicts.iter().all(|verdict| *verdict == wanted),
@@ -115,40 +134,46 @@ pub(super) fn judge(node: &Node, block: &Block) -> Verdicts {
 
 /// Both bounds decide for all between them, as every time filter has one end.
 fn time(block: &Block, fits: impl Fn(u64) -> bool) -> Verdicts {
-    let (least, most) = block.time();
+    let (least, most) = block.head().time;
     if fits(least) == fits(most) {
         return Verdicts::All(known(fits(least)));
     }
-    let mut each = Vec::new();
-    let read = block.each_time(&mut |time| each.push(known(fits(time))));
-    if read.is_none() {
-        return Verdicts::All(Verdict::Unknown);
+    match block.times() {
+        Some(times) => Verdicts::Each(times.into_iter().map(|time| known(fits(time))).collect()),
+        None => Verdicts::All(Verdict::Unknown),
     }
-    Verdicts::Each(each)
 }
 
 fn test(predicate: &Predicate, block: &Block) -> Option<Verdicts> {
-    let column = block.column(predicate.field)?;
-    if column.is_plain() {
-        let mut each = Vec::new();
-        column.rows()?.each(|row| {
+    let column = match block.column(predicate.field) {
+        Looked::Column(column) => column,
+        Looked::Nowhere => return Some(Verdicts::All(known(predicate.fits(Value::Absent)))),
+        Looked::Untold => return None,
+    };
+    if column.field().is_measured() {
+        let fits = |row: u64| {
             let value = row.checked_sub(1).map_or(Value::Absent, Value::Number);
-            each.push(known(predicate.fits(value)));
-        });
-        return Some(Verdicts::Each(each));
+            known(predicate.fits(value))
+        };
+        return Some(Verdicts::Each(
+            column.rows()?.into_iter().map(fits).collect(),
+        ));
+    }
+    let text = column.text()?;
+    if predicate.is_not_in(&text) {
+        return Some(Verdicts::All(Verdict::No));
     }
     let mut table = Vec::new();
-    column.judge(|value| table.push(known(predicate.fits(value))))?;
+    column.values(&text, |value| table.push(known(predicate.fits(value))))?;
     // A value that no record of the block has need not be looked for.
     if let Some(first) = table.first().copied()
         && table.iter().all(|verdict| *verdict == first)
     {
         return Some(Verdicts::All(first));
     }
-    let mut each = Vec::new();
-    column.rows()?.each(|row| {
+    let of = |row: u64| {
         let at = usize::try_from(row).unwrap_or(usize::MAX);
-        each.push(table.get(at).copied().unwrap_or(Verdict::Unknown));
-    });
-    Some(Verdicts::Each(each))
+        table.get(at).copied().unwrap_or(Verdict::Unknown)
+    };
+    Some(Verdicts::Each(column.rows()?.into_iter().map(of).collect()))
 }

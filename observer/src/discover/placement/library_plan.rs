@@ -9,6 +9,10 @@ use super::ProbePoint;
 pub enum FoundBy {
     /// Its dynamic symbols or its full symbol table.
     Symbols,
+    /// The names that stripping left packed in the file (`.gnu_debugdata`).
+    DebugData,
+    /// A separate file of debug information, of the same build.
+    DebugFile,
     /// The table of methods that it registers.
     MethodTable,
     /// Go's own table of functions, which is there in stripped programs too.
@@ -21,6 +25,8 @@ impl fmt::Display for FoundBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Symbols => "symbols",
+            Self::DebugData => "packed debug data",
+            Self::DebugFile => "debug file",
             Self::MethodTable => "method table",
             Self::GoFunctionTable => "Go function table",
             Self::Signature => "signature",

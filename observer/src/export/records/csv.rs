@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{shown, time};
+use super::{fields, shown, time};
 use crate::audit::{Field, Record};
 
 /// The first line.
 pub fn csv_head() -> String {
-    let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
+    let names: Vec<&str> = fields().map(Field::name).collect();
     format!("time,sequence,{},message\r\n", names.join(","))
 }
 
@@ -18,7 +18,7 @@ pub fn csv_row(record: &Record<'_>) -> String {
     if let Some(index) = record.index() {
         out.push_str(&index.to_string());
     }
-    for field in Field::ALL {
+    for field in fields() {
         out.push(',');
         out.push_str(&cell(&shown(record, field)));
     }

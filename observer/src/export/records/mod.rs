@@ -15,6 +15,12 @@ pub use parquet::{ParquetError, ParquetRecords};
 
 use crate::audit::{Field, Record, Value};
 
+/// The fields that have columns of their own; index and message have them in every form.
+fn fields() -> impl Iterator<Item = Field> {
+    let others = |field: &Field| !matches!(field, Field::Sequence | Field::Message);
+    Field::ALL.into_iter().filter(others)
+}
+
 /// The value of a field as text; empty where it is not known.
 pub(super) fn shown(record: &Record<'_>, field: Field) -> String {
     match record.value(field) {

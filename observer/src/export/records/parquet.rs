@@ -9,7 +9,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use crate::audit::{Field, Record, Value};
+use super::fields;
+use crate::audit::{Record, Value};
 
 pub use parquet::errors::ParquetError;
 
@@ -85,7 +86,7 @@ impl<W: Write + Send> ParquetRecords<W> {
             column("time", Physical::INT64, Some(time))?,
             column("sequence", Physical::INT64, None)?,
         ];
-        for field in Field::ALL {
+        for field in super::fields() {
             fields.push(if field.is_number() {
                 column(field.name(), Physical::INT64, None)?
             } else {
@@ -115,7 +116,7 @@ impl<W: Write + Send> ParquetRecords<W> {
                 column.number(number);
             }
         }
-        for (column, field) in columns.by_ref().zip(Field::ALL) {
+        for (column, field) in columns.by_ref().zip(fields()) {
             column.value(record.value(field));
         }
         if let Some(column) = self.columns.last_mut() {
@@ -168,7 +169,7 @@ impl<W: Write + Send> ParquetRecords<W> {
 fn empty() -> Vec<Column> {
     let numbers = || Column::Numbers(Vec::new(), Vec::new());
     let texts = || Column::Texts(Vec::new(), Vec::new());
-    let fields = Field::ALL.iter().map(|field| {
+    let fields = fields().map(|field| {
         if field.is_number() {
             numbers()
         } else {
