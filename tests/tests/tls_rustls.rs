@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use observer_tests::running::{Running, run_ok};
 use observer_tests::tls_row::{End, Row, paths, serve};
 use observer_tests::tls_servers::quiet;
@@ -39,8 +39,8 @@ fn ask(program: &Path, port: u16, how: &[&str], paths: &[String]) -> Result<()> 
     run_ok(&mut command, LIMIT).map(drop)
 }
 
-/// Serves and asks with the same program, in every way.
-fn both_ends(program: &Path, process: &'static str) -> Result<()> {
+/// Serves and asks with the same program, in every way. Gives what the agent says of proofs.
+fn both_ends(program: &Path, process: &'static str) -> Result<u64> {
     let (certificate, port) = (Certificate::new()?, port::free());
     let _server = server(program, &certificate, port)?;
     let row = Row::start(port)?;
@@ -64,7 +64,23 @@ fn both_ends(program: &Path, process: &'static str) -> Result<()> {
         process,
         library: "rustls 0.23.",
     };
-    row.is_exactly(&asked, Some(&end), Some(&end))
+    row.is_exactly(&asked, Some(&end), Some(&end))?;
+    proved(&row)
+}
+
+/// Connections that have shown that functions of rustls found by signature are right.
+fn proved(row: &Row) -> Result<u64> {
+    let metrics = row.agent.metrics()?;
+    let proved = metrics.samples.iter().filter(|sample| {
+        let is = |label: &str, value: &str| {
+            let found = sample.labels.get(label);
+            found.is_some_and(|found| found.starts_with(value))
+        };
+        sample.name == "observer_tls_signature_connections"
+            && is("library", "rustls ")
+            && is("proved", "yes")
+    });
+    Ok(proved.map(|sample| sample.value as u64).sum())
 }
 
 fn program() -> Result<PathBuf> {
@@ -76,7 +92,7 @@ fn rustls_with_symbols() -> Result<()> {
     let Some(_turn) = live(&NEEDS) else {
         return Ok(());
     };
-    both_ends(&program()?, "rustls-row")
+    both_ends(&program()?, "rustls-row").map(drop)
 }
 
 #[test]
@@ -89,5 +105,10 @@ fn rustls_stripped() -> Result<()> {
     let mut strip = Command::new("strip");
     strip.arg("-o").arg(&bare).arg(program()?);
     run_ok(&mut strip, LIMIT)?;
-    both_ends(&bare, "rustls-bare")
+    let proved = both_ends(&bare, "rustls-bare")?;
+    ensure!(
+        proved > 0,
+        "calls were told of functions that are not proved"
+    );
+    Ok(())
 }

@@ -11,10 +11,11 @@ use crate::stream::{Bytes, ConnId, Input, Segment};
 
 use super::books::{Fates, ProcessBooks};
 use super::embryos::Embryos;
-use super::libraries::Libraries;
+use super::libraries::{Libraries, Proved};
 use super::listing::Listing;
 use super::one_way::{Joined, OneWayPlaintext, OneWays};
 use super::owners::Owners;
+use super::proofs::Proofs;
 use super::tls_binding::{Packet, Plaintext, SocketCall, TlsBinding};
 
 /// What became of TLS objects and sockets.
@@ -28,6 +29,8 @@ pub struct CaptureCounts {
     pub tls_bound_matched: u64,
     /// Pieces of plaintext whose socket did not become known, of libraries that cannot do without.
     pub tls_left_out: u64,
+    /// Pieces of plaintext of libraries found by signature that did not prove themselves.
+    pub tls_unproved: u64,
     /// Tables were full and the oldest entry had to go.
     pub tables_full: u64,
     /// First segments whose socket never showed.
@@ -41,6 +44,8 @@ pub struct Translator {
     tls: TlsBinding,
     /// Objects that carry one direction each.
     one_ways: OneWays,
+    /// What libraries found by signature have moved, until they have proved themselves.
+    proofs: Option<Box<Proofs>>,
     /// First segments whose socket is not known yet.
     embryos: Embryos,
     /// The same for data in a SYN.
@@ -54,6 +59,7 @@ impl Translator {
     /// `libraries` says what the numbers in events mean.
     pub fn new(libraries: Libraries) -> Self {
         Self {
+            proofs: Some(Box::new(Proofs::new(libraries.clone()))),
             libraries,
             tls: TlsBinding::default(),
             one_ways: OneWays::default(),
@@ -72,6 +78,7 @@ impl Translator {
             tls_bound_nested: tls.bound_nested,
             tls_bound_matched: tls.bound_matched,
             tls_left_out: self.one_ways.left_out(),
+            tls_unproved: self.proofs.as_ref().map_or(0, |it| it.left_out()),
             tables_full: self.tls.forgotten(),
             embryos_lost: self.embryos.lost() + self.fast_opened.lost(),
         }
@@ -80,6 +87,11 @@ impl Translator {
     /// What became of the payload of each process whose connections ended, by its name.
     pub fn books(&self) -> impl Iterator<Item = (&Arc<str>, &Fates)> {
         self.books.lines()
+    }
+
+    /// Libraries found by signature, and what they have shown.
+    pub fn proved(&self) -> Vec<Proved> {
+        self.libraries.proved()
     }
 
     /// TLS connections and TLS objects kept now.
@@ -94,6 +106,20 @@ impl Translator {
 
     /// Takes one event. `process` says who a process is.
     pub fn push(
+        &mut self,
+        event: &RawEvent<'_>,
+        process: &mut impl FnMut(u32) -> Arc<Process>,
+        out: &mut impl FnMut(Input<'_>),
+    ) {
+        // Out of its place for a moment, as it takes what the rest gives.
+        let Some(mut proofs) = self.proofs.take() else {
+            return;
+        };
+        self.translate(event, process, &mut |input| proofs.pass(input, out));
+        self.proofs = Some(proofs);
+    }
+
+    fn translate(
         &mut self,
         event: &RawEvent<'_>,
         process: &mut impl FnMut(u32) -> Arc<Process>,
@@ -193,7 +219,7 @@ impl Translator {
                         flow,
                         payload,
                     };
-                    self.push(&segment, process, out);
+                    self.translate(&segment, process, out);
                     return;
                 }
                 if flags.first() {
@@ -339,7 +365,10 @@ impl Translator {
         self.fast_opened.expire(now_ns);
         self.owners.tick(now_ns);
         self.one_ways.tick(now_ns);
-        self.tls.tick(now_ns, out);
+        if let Some(proofs) = &mut self.proofs {
+            self.tls.tick(now_ns, &mut |input| proofs.pass(input, out));
+            proofs.tick(out);
+        }
     }
 }
 
