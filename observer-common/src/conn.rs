@@ -87,10 +87,31 @@ pub struct ConnState {
     pub emitted: u8,
     /// One of the `EXCLUDED_` constants.
     pub excluded: u8,
-    /// Explicit padding, always 0.
-    pub pad: u8,
+    /// One of the `REQUEST_` constants.
+    pub request: u8,
+    /// The part of the body coming in that is left out, as [`span`] packs it; 0 if none is.
+    pub skip_in: u64,
+    /// The same of the body going out.
+    pub skip_out: u64,
     /// What became of its payload.
     pub books: ConnBooks,
+}
+
+/// No request was seen yet.
+pub const REQUEST_UNKNOWN: u8 = 0;
+/// The request seen last has no body that could name an operation.
+pub const REQUEST_PLAIN: u8 = 1;
+/// The request seen last may name an operation in its body.
+pub const REQUEST_BODY: u8 = 2;
+/// The request seen last is a HEAD: the length its answer states is that of no body.
+pub const REQUEST_HEAD: u8 = 3;
+/// The user half reads this connection in another way: nothing is left out of it any more.
+pub const REQUEST_WHOLE: u8 = 4;
+
+/// Packs a part of a direction, from the first byte that is left out to the first that is not, as
+/// the low halves of their places.
+pub const fn span(from: u32, until: u32) -> u64 {
+    from as u64 | (until as u64) << 32
 }
 
 /// No filter was asked about the socket yet.
@@ -139,8 +160,8 @@ pub struct Control {
     pub skip_out_set: u8,
     /// One of the `VERDICT_` constants; [`VERDICT_OPEN`] changes nothing.
     pub verdict: u8,
-    /// Explicit padding, always 0.
-    pub pad: u8,
+    /// 1: the kernel half must not leave out bodies by itself.
+    pub whole: u8,
 }
 
 /// Who moves the bytes of a socket, where tracing programs cannot reach its [`ConnState`].
@@ -156,7 +177,7 @@ pub struct Mover {
 }
 
 const _: () = assert!(size_of::<Mover>() == 16);
-const _: () = assert!(size_of::<ConnState>() == 104);
+const _: () = assert!(size_of::<ConnState>() == 120);
 const _: () = assert!(size_of::<Control>() == 12);
 
 #[cfg(feature = "user")]

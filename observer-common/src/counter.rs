@@ -26,7 +26,7 @@ pub struct Tally {
 pub struct ConnBooks {
     /// Handed to the user half.
     pub delivered: Tally,
-    /// Bodies the parser said it does not need.
+    /// Bodies that nobody needs.
     pub skipped: Tally,
     /// Left out on purpose.
     pub filtered: Tally,
@@ -42,7 +42,7 @@ pub struct LedgerRow {
     pub seen: Tally,
     /// Handed to the user half.
     pub delivered: Tally,
-    /// Bodies the parser said it does not need.
+    /// Bodies that nobody needs.
     pub skipped: Tally,
     /// The observer's own traffic.
     pub own: Tally,

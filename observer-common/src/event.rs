@@ -46,6 +46,10 @@ pub const FLAG_EMBRYO: u16 = 128;
 /// The first event of a stream whose bytes are taken at socket functions.
 pub const FLAG_FIRST: u16 = 256;
 
+/// The kernel half has read how long the body is and leaves out what comes before `until`, as far
+/// as it was not captured here.
+pub const FLAG_SKIPS: u16 = 512;
+
 /// What every event begins with.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +100,10 @@ pub struct SegmentBody {
     /// The same number at both ends of one connection, made of its two initial sequence numbers;
     /// 0 if the opening was not seen.
     pub link: u64,
+    /// With [`FLAG_SKIPS`]: sequence number of the first byte that is not left out.
+    pub until: u32,
+    /// Explicit padding, always 0.
+    pub pad: u32,
 }
 
 /// Plaintext that one TLS library call moved, or a part of it.
@@ -116,6 +124,10 @@ pub struct PlaintextBody {
     pub tid: u32,
     /// Number of the probed library, as given when the probe was attached.
     pub library: u32,
+    /// With [`FLAG_SKIPS`]: low half of the offset of the first byte that is not left out.
+    pub until: u32,
+    /// Explicit padding, always 0.
+    pub pad: u32,
 }
 
 /// Bytes that one call of a socket function moved.
@@ -132,6 +144,10 @@ pub struct BytesBody {
     pub socket: u8,
     /// Explicit padding, always 0.
     pub pad: [u8; 3],
+    /// With [`FLAG_SKIPS`]: low half of the place of the first byte that is not left out.
+    pub until: u32,
+    /// Explicit padding, always 0.
+    pub pad_end: u32,
 }
 
 /// Which process moves the bytes of a socket.
@@ -179,9 +195,9 @@ pub struct TlsFreedBody {
 
 const _: () = assert!(size_of::<EventHeader>() == 24);
 const _: () = assert!(size_of::<Tuple>() == 40);
-const _: () = assert!(size_of::<SegmentBody>() == 56);
-const _: () = assert!(size_of::<PlaintextBody>() == 40);
-const _: () = assert!(size_of::<BytesBody>() == 56);
+const _: () = assert!(size_of::<SegmentBody>() == 64);
+const _: () = assert!(size_of::<PlaintextBody>() == 48);
+const _: () = assert!(size_of::<BytesBody>() == 64);
 const _: () = assert!(size_of::<OwnerBody>() == 24);
 const _: () = assert!(size_of::<TlsIoBody>() == 16);
 const _: () = assert!(size_of::<ClosedBody>() == 64);

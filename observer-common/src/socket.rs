@@ -54,6 +54,14 @@ pub struct SocketStream {
     pub records: u8,
     /// One of the `EXCLUDED_` constants of [`crate::conn`].
     pub excluded: u8,
+    /// One of the `REQUEST_` constants of [`crate::conn`].
+    pub request: u8,
+    /// Explicit padding, always 0.
+    pub pad: [u8; 7],
+    /// The part of the body coming in that is left out, as [`crate::conn::span`] packs it.
+    pub skip_in: u64,
+    /// The same of the body going out.
+    pub skip_out: u64,
 }
 
 /// Arguments of a socket function, kept from its beginning to its end.
@@ -83,4 +91,4 @@ impl FunctionCall {
 }
 
 const _: () = assert!(size_of::<FunctionCall>() == 24);
-const _: () = assert!(size_of::<SocketStream>() == 96);
+const _: () = assert!(size_of::<SocketStream>() == 120);

@@ -145,6 +145,14 @@ pub struct TlsStream {
     pub bytes_out: u64,
     /// Not 0: a setting leaves its socket out.
     pub excluded: u64,
+    /// The part of the body coming in that is left out, as [`crate::conn::span`] packs it.
+    pub skip_in: u64,
+    /// The same of the body going out.
+    pub skip_out: u64,
+    /// One of the `REQUEST_` constants.
+    pub request: u8,
+    /// Explicit padding, always 0.
+    pub pad: [u8; 7],
 }
 
 /// What the user half tells the kernel half about one life of a TLS object, by its number.
@@ -157,6 +165,8 @@ pub struct TlsControl {
     pub skip_out: u64,
     /// Not 0: the other end of the connection is observed on this host; nothing here is needed.
     pub duplicate: u64,
+    /// Not 0: the kernel half must not leave out bodies by itself.
+    pub whole: u64,
 }
 
 #[cfg(feature = "user")]

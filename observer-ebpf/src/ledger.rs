@@ -33,13 +33,14 @@ pub fn add_calls(tally: *mut Tally, calls: u64, bytes: u64) {
     }
 }
 
-/// Books the same in a connection's share.
+/// Books the same in a connection's share. `skips`: what was not sent is not needed.
 #[inline(always)]
 pub fn settle_connection(
     books: *mut ConnBooks,
     result: &Result<(), Unsent>,
     sent: u32,
     moved: u32,
+    skips: bool,
 ) {
     let (delivered, lost) = unsafe { (&raw mut (*books).delivered, &raw mut (*books).lost) };
     if result.is_err() {
@@ -48,7 +49,12 @@ pub fn settle_connection(
     }
     add(delivered, u64::from(sent));
     if sent < moved {
-        add_calls(lost, 0, u64::from(moved - sent));
+        let rest = if skips {
+            unsafe { &raw mut (*books).skipped }
+        } else {
+            lost
+        };
+        add_calls(rest, 0, u64::from(moved - sent));
     }
 }
 
@@ -60,25 +66,29 @@ pub fn settle_request(row: *mut LedgerRow, word: u32, moved: u32) {
     }
 }
 
-/// Books one call or segment of `moved` bytes of which an event with `sent` was tried, and why not
-/// with all: `crowded`, or the bound of an event.
+/// Why an event does not hold all that was moved.
+pub enum Rest {
+    /// It is not needed.
+    Skipped,
+    /// The ring is crowded.
+    Crowded,
+    /// It is more than an event can hold.
+    TooLarge,
+}
+
+/// Books one call or segment of `moved` bytes of which an event with `sent` was tried, and what of
+/// the rest.
 #[inline(always)]
-pub fn settle(
-    row: *mut LedgerRow,
-    result: Result<(), Unsent>,
-    sent: u32,
-    moved: u32,
-    crowded: bool,
-) {
+pub fn settle(row: *mut LedgerRow, result: Result<(), Unsent>, sent: u32, moved: u32, rest: Rest) {
     let tally = match result {
         Ok(()) => {
             if sent < moved {
                 // The call itself was delivered: bytes only.
                 let rest = unsafe {
-                    if crowded {
-                        &raw mut (*row).ring_full
-                    } else {
-                        &raw mut (*row).too_large
+                    match rest {
+                        Rest::Skipped => &raw mut (*row).skipped,
+                        Rest::Crowded => &raw mut (*row).ring_full,
+                        Rest::TooLarge => &raw mut (*row).too_large,
                     }
                 };
                 add_calls(rest, 0, u64::from(moved - sent));

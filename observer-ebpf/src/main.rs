@@ -23,6 +23,8 @@ mod first_bytes;
 #[cfg(target_arch = "bpf")]
 mod functions;
 #[cfg(target_arch = "bpf")]
+mod heads;
+#[cfg(target_arch = "bpf")]
 mod ledger;
 #[cfg(target_arch = "bpf")]
 mod maps;
@@ -36,6 +38,8 @@ mod packets;
 mod payload;
 #[cfg(target_arch = "bpf")]
 mod ring;
+#[cfg(target_arch = "bpf")]
+mod skipping;
 #[cfg(target_arch = "bpf")]
 mod socket_functions;
 #[cfg(target_arch = "bpf")]

@@ -15,7 +15,10 @@ use observer_common::{
     tls::{RecordCall, TlsCall, TlsControl, TlsKey, TlsStream},
 };
 
-use crate::ring::{HEAD, LARGEST};
+use crate::{
+    heads::Head,
+    ring::{HEAD, LARGEST},
+};
 
 /// Socket-local storage whose value a socket accepted from a listener inherits.
 ///
@@ -127,6 +130,10 @@ pub static LEDGER: PerCpuArray<LedgerRow> = PerCpuArray::with_max_entries(SOURCE
 /// Connections that are not HTTP, by protocol. Written by packets, summed by the user half.
 #[map]
 pub static PROTOCOLS: PerCpuArray<u64> = PerCpuArray::with_max_entries(PROTOCOL_COUNT, 0);
+
+/// The head of a message that is looked at. Written and read by whatever takes bytes.
+#[map]
+pub static HEADS: PerCpuArray<Head> = PerCpuArray::with_max_entries(1, 0);
 
 /// Ports that settings name, and which way. Written by the user half, read by packets.
 #[map]

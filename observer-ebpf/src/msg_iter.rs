@@ -17,7 +17,7 @@ use observer_common::event::EventHeader;
 
 use crate::{
     maps::EVENTS,
-    ring::{self, LARGEST, Record, Unsent},
+    ring::{self, Record, Unsent},
 };
 
 /// Not in this kernel.
@@ -125,16 +125,16 @@ pub fn memory(msg: *const u8, moved: u64) -> Option<Memory> {
     })
 }
 
-/// Sends an event with the first bytes of what was moved, as many as an event holds, if all lies in
-/// one piece. `look` sees them before they go and may refuse.
+/// Sends an event with the first `most` bytes of what was moved, or all, if all lies in one piece. `look` sees them before they go and may refuse.
 #[inline(always)]
 pub fn send<B: 'static>(
     address: u64,
     moved: u32,
+    most: u32,
     fill: impl Fn(*mut EventHeader, *mut B),
     look: impl Fn(*const u8, u32) -> bool,
 ) -> Result<(), Unsent> {
-    let n = if moved > LARGEST { LARGEST } else { moved };
+    let n = if moved > most { most } else { moved };
     ring::send_payload(n, fill, |to, n| {
         let result = unsafe { bpf_probe_read_user(to.cast(), n, address as *const _) };
         result == 0 && look(to, n)

@@ -109,6 +109,8 @@ pub fn try_embryo(skb: *mut __sk_buff, tcp: &Tcp, tuple: &Tuple, row: *mut Ledge
                 link,
                 flag: FLAG_EMBRYO | (u16::from(syn) * FLAG_SYN),
                 most: MOST.get(MOST_WHOLE),
+                until: 0,
+                cut: 0,
             };
             send(skb, state, tcp, tuple, row, &how);
             return;

@@ -9,22 +9,23 @@ use aya_ebpf::{
     },
 };
 use observer_common::{
-    conn::{ConnState, VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
+    conn::{ConnState, REQUEST_WHOLE, VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
     counter::{LedgerRow, Tally},
     event::{
         EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FROM_START, FLAG_PEER_LOCAL,
-        FLAG_RST, FLAG_TLS, INBOUND, KIND_SEGMENT, OUTBOUND, SegmentBody, Tuple,
+        FLAG_RST, FLAG_SKIPS, FLAG_TLS, INBOUND, KIND_SEGMENT, OUTBOUND, SegmentBody, Tuple,
     },
 };
 
 use crate::{
     filters::excluded,
     first_bytes::{first_bytes, first_word},
-    ledger,
+    ledger::{self, Rest},
     maps::{BOTH_SIDES, CONNS, CONTROL, HELLO, MOST, MOST_HEAD, MOST_HELLO, MOST_WHOLE, PROTOCOLS},
     openings::accepted_link,
-    packets::{TCP_FIN, TCP_RST, Tcp},
+    packets::{TCP_FIN, TCP_RST, Tcp, load},
     ring::{self, HEAD, LARGEST, Unsent},
+    skipping::{LOOK_FROM_PACKET, NOTHING, Way, part},
 };
 
 /// A body worth asking whether it can be skipped begins with segments of at least this size.
@@ -102,6 +103,8 @@ pub fn try_payload(
         link: unsafe { (*state).link },
         flag: 0,
         most: MOST.get(MOST_WHOLE),
+        until: 0,
+        cut: 0,
     };
     if verdict == VERDICT_TLS {
         // The hello of each side: the client's may take two packets.
@@ -122,7 +125,18 @@ pub fn try_payload(
             filtered(state, unsafe { &raw mut (*row).duplicate }, bytes);
             return Some(());
         }
-        if (tcp.payload >= SKIP_FROM || packets % CONTROL_EVERY == 0 || verdict == VERDICT_OPEN)
+        let skip = unsafe {
+            if direction == INBOUND {
+                &raw mut (*state).skip_in
+            } else {
+                &raw mut (*state).skip_out
+            }
+        };
+        // While a body is left out, the user half may dispute it.
+        if (tcp.payload >= SKIP_FROM
+            || packets % CONTROL_EVERY == 0
+            || verdict == VERDICT_OPEN
+            || unsafe { *skip } != 0)
             && let Some(verdict) = controlled(skb, state, tcp, direction)
         {
             if verdict == VERDICT_OTHER {
@@ -133,9 +147,33 @@ pub fn try_payload(
             }
             return Some(());
         }
-        if tcp.payload > HEAD && ring::crowded() {
-            how.most = MOST.get(MOST_HEAD);
+        let way = Way {
+            span: skip,
+            request: unsafe { &raw mut (*state).request },
+            at: tcp.seq,
+            len: tcp.payload,
+            last: u32::from(tcp.flags & (TCP_FIN | TCP_RST)),
+            look_from: LOOK_FROM_PACKET,
+        };
+        let (part, span) = part(&way, |from, to, n| {
+            load(skb, tcp.payload_at + from, to, n).is_some()
+        });
+        if part.0 == NOTHING {
+            ledger::add(unsafe { &raw mut (*row).skipped }, bytes);
+            ledger::add(unsafe { &raw mut (*state).books.skipped }, bytes);
+            return Some(());
         }
+        how.most = part.most();
+        how.cut = part.cut();
+        how.until = (span >> 32) as u32;
+        let mut skips = part.skips();
+        if how.most > HEAD && tcp.payload > HEAD && ring::crowded() {
+            how.most = MOST.get(MOST_HEAD);
+            // Not all up to there is delivered. Its lowest bit is 0, which the verifier is not to
+            // know.
+            skips &= u64::from(how.most);
+        }
+        how.flag = (skips as u16) * FLAG_SKIPS;
     }
     unsafe { (*state).emitted = 1 };
     send(skb, state, tcp, tuple, row, &how);
@@ -192,6 +230,13 @@ fn controlled(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: 
         if said == VERDICT_OTHER {
             other(0);
             return Some(VERDICT_OTHER);
+        }
+    }
+    if unsafe { (*control).whole } != 0 {
+        unsafe {
+            (*state).request = REQUEST_WHOLE;
+            (*state).skip_in = 0;
+            (*state).skip_out = 0;
         }
     }
     let (set, until) = unsafe {
@@ -255,6 +300,8 @@ pub fn body(link: u64, tcp: &Tcp, tuple: &Tuple) -> SegmentBody {
         seq: tcp.seq,
         moved: tcp.payload,
         link,
+        until: 0,
+        pad: 0,
     }
 }
 
@@ -266,6 +313,10 @@ pub struct Sending {
     pub flag: u16,
     /// A value of [`MOST`].
     pub most: u32,
+    /// With [`FLAG_SKIPS`]: sequence number up to which bytes are left out.
+    pub until: u32,
+    /// Bytes at the front that are left out.
+    pub cut: u32,
 }
 
 #[inline(always)]
@@ -278,15 +329,15 @@ pub fn send(
     how: &Sending,
 ) {
     let most = how.most & !HELLO;
-    let n = if tcp.payload > most {
-        most
-    } else {
-        tcp.payload
-    };
-    let at = tcp.payload_at;
+    let payload = tcp.payload - how.cut;
+    let n = if payload > most { most } else { payload };
+    let at = tcp.payload_at + how.cut;
     let fill = |to: *mut EventHeader, to_body: *mut SegmentBody| unsafe {
         to.write(header(skb, state, tcp, how.direction, how.flag));
         to_body.write(body(how.link, tcp, tuple));
+        (*to_body).seq = tcp.seq.wrapping_add(how.cut);
+        (*to_body).moved = payload;
+        (*to_body).until = how.until;
     };
     let result = ring::send_payload(n, fill, |to, n| unsafe {
         bpf_skb_load_bytes(skb.cast(), at, to.cast(), n) == 0
@@ -299,14 +350,27 @@ pub fn send(
         );
         return;
     }
+    let skips = how.flag & FLAG_SKIPS != 0;
     // A listener's state is not written: what it accepts would inherit it.
     if how.flag & FLAG_EMBRYO == 0 {
         let books = unsafe { &raw mut (*state).books };
-        ledger::settle_connection(books, &result, n, tcp.payload);
+        ledger::settle_connection(books, &result, n, payload, skips);
+        if how.cut != 0 {
+            let cut = u64::from(how.cut);
+            ledger::add_calls(unsafe { &raw mut (*books).skipped }, 0, cut);
+            ledger::add_calls(unsafe { &raw mut (*row).skipped }, 0, cut);
+        }
     }
     if let Err(Unsent::Full) = result {
         let word = first_word(skb, tcp);
-        ledger::settle_request(row, word, tcp.payload);
+        ledger::settle_request(row, word, payload);
     }
-    ledger::settle(row, result, n, tcp.payload, most < LARGEST);
+    let rest = if skips {
+        Rest::Skipped
+    } else if most < LARGEST {
+        Rest::Crowded
+    } else {
+        Rest::TooLarge
+    };
+    ledger::settle(row, result, n, payload, rest);
 }

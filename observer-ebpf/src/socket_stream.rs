@@ -5,15 +5,16 @@ use aya_ebpf::{
     Global,
     helpers::generated::{
         bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+        bpf_probe_read_user,
     },
 };
 use observer_common::{
-    conn::{VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
+    conn::{REQUEST_WHOLE, VERDICT_HTTP, VERDICT_OPEN, VERDICT_OTHER, VERDICT_TLS},
     counter::{LedgerRow, SOURCE_FUNCTIONS, Tally},
     event::{
-        BytesBody, ClosedBody, EventHeader, FLAG_CONNECTED, FLAG_FIRST, FLAG_FROM_START, FLAG_TLS,
-        INBOUND, KIND_BYTES, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND, OwnerBody, TlsIoBody,
-        Tuple,
+        BytesBody, ClosedBody, EventHeader, FLAG_CONNECTED, FLAG_FIRST, FLAG_FROM_START,
+        FLAG_SKIPS, FLAG_TLS, INBOUND, KIND_BYTES, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND,
+        OwnerBody, TlsIoBody, Tuple,
     },
     socket::{JOINED_AT, SOCKET_KTLS, SOCKET_TCP, SOCKET_UNIX, SocketStream, TCP_BY_PACKETS},
 };
@@ -24,6 +25,7 @@ use crate::{
     maps::{BOTH_SIDES, CONTROL, OWN_TGID, SOCKET_NEW, SOCKETS, TLS_CALLS, TLS_CONTROL},
     msg_iter::{self, kernel},
     ring::{self, LARGEST, Unsent},
+    skipping::{LOOK_FROM_CALL, NOTHING, Part, Way, part},
     sockets::MAX_TLS_IO,
 };
 
@@ -270,6 +272,14 @@ fn try_stream(
     } else {
         msg_iter::memory(msg, moved)
     };
+    // Loaded again: a number, where `sk` is a pointer to the verifier.
+    let number = unsafe { (&raw const (*state).address).read_volatile() };
+    let address = memory.as_ref().map_or(0, |memory| memory.address);
+    let way = moved | u64::from(direction) << 32;
+    let part = Part(stream_part(number, address, way, offset));
+    if part.0 == NOTHING {
+        return Some(unsafe { &raw mut (*row).skipped });
+    }
     let Some(memory) = memory else {
         let mut body = BytesBody {
             tuple: unsafe { (*state).tuple },
@@ -277,6 +287,8 @@ fn try_stream(
             moved: moved as u32,
             socket: kind,
             pad: [0; 3],
+            until: 0,
+            pad_end: 0,
         };
         body.socket = kind;
         if ring::send(header(state, KIND_BYTES, direction, 0), body).is_ok() {
@@ -284,25 +296,76 @@ fn try_stream(
         }
         return Some(unsafe { &raw mut (*row).no_memory });
     };
-    let result = if memory.address == 0 {
-        let way = moved | u64::from(direction) << 32;
-        // Loaded again: a number, where `sk` is a pointer to the verifier.
-        let address = unsafe { (&raw const (*state).address).read_volatile() };
-        match stream_pieces(address, memory.pieces, memory.over, way, offset) {
+    let cut = u64::from(part.cut());
+    let way = (way - cut) | part.skips() << WAY_SKIPS | part.passed() << WAY_PASSED;
+    let offset = offset + cut;
+    let (result, most) = if memory.address == 0 {
+        let result = match stream_pieces(number, memory.pieces, memory.over, way, offset) {
             PIECES_SENT => Ok(()),
             PIECES_FULL => Err(Unsent::Full),
             _ => Err(Unsent::Unreadable),
-        }
+        };
+        (result, LARGEST - 1)
     } else {
-        msg_iter::send(
-            memory.address,
-            moved as u32,
-            |to, body| fill(state, moved, offset, direction, to, body),
+        let result = msg_iter::send(
+            memory.address.wrapping_add(cut),
+            way as u32,
+            part.most(),
+            |to, body| fill(state, way, offset, to, body),
             |first, n| first_bytes(state, first, n, direction),
-        )
+        );
+        (result, part.most())
     };
-    let most = LARGEST - u32::from(memory.address == 0);
-    settle(state, result, moved, u64::from(most), row)
+    let rest = cut | part.skips();
+    settle(
+        state,
+        result,
+        moved,
+        moved - cut,
+        u64::from(most),
+        rest,
+        row,
+    )
+}
+
+/// Bits of a way, above the number of bytes: the direction, and what [`Part`] says.
+const WAY_DIRECTION: u32 = 32;
+const WAY_SKIPS: u32 = 33;
+const WAY_PASSED: u32 = 34;
+
+/// What is delivered of the bytes at `address`, which is 0 if they are not in one piece, at the
+/// place `offset`: as [`part`] says it. A global function, as [`stream_pieces`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn stream_part(sk: u64, address: u64, way: u64, offset: u64) -> u64 {
+    let Some(state) = known(sk as *const u8) else {
+        return u64::from(LARGEST);
+    };
+    let way = Way {
+        span: span(state, (way >> WAY_DIRECTION) as u8),
+        request: unsafe { &raw mut (*state).request },
+        at: offset as u32,
+        len: way as u32,
+        last: 0,
+        look_from: LOOK_FROM_CALL,
+    };
+    let (part, _) = part(&way, |from, to, n| unsafe {
+        let from = address.wrapping_add(u64::from(from));
+        address != 0 && bpf_probe_read_user(to.cast(), n, from as *const _) == 0
+    });
+    part.0
+}
+
+/// The part of a direction that is left out.
+#[inline(always)]
+fn span(state: *mut SocketStream, direction: u8) -> *mut u64 {
+    unsafe {
+        if direction == INBOUND {
+            &raw mut (*state).skip_in
+        } else {
+            &raw mut (*state).skip_out
+        }
+    }
 }
 
 const PIECES_SENT: u64 = 0;
@@ -312,19 +375,19 @@ const PIECES_UNREADABLE: u64 = 2;
 /// Sends what lies in several pieces. A function of its own that the verifier walks through once and
 /// not for each way that leads here: all it is given are numbers.
 ///
-/// `way` is the number of bytes, and the direction in the upper half.
+/// `way` is the number of bytes, and the `WAY_` bits above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn stream_pieces(sk: u64, pieces: u64, over: u64, way: u64, offset: u64) -> u64 {
     let Some(state) = known(sk as *const u8) else {
         return PIECES_UNREADABLE;
     };
-    let (moved, direction) = (way & u64::from(u32::MAX), (way >> 32) as u8);
+    let direction = (way >> WAY_DIRECTION) as u8 & 1;
     let result = msg_iter::send_pieces(
         pieces,
         over,
-        moved as u32,
-        |to, body| fill(state, moved, offset, direction, to, body),
+        way as u32,
+        |to, body| fill(state, way, offset, to, body),
         |first, n| first_bytes(state, first, n, direction),
     );
     match result {
@@ -337,39 +400,56 @@ pub extern "C" fn stream_pieces(sk: u64, pieces: u64, over: u64, way: u64, offse
 #[inline(always)]
 fn fill(
     state: *mut SocketStream,
-    moved: u64,
+    way: u64,
     offset: u64,
-    direction: u8,
     to: *mut EventHeader,
     body: *mut BytesBody,
 ) {
+    let direction = (way >> WAY_DIRECTION) as u8 & 1;
+    let skips = (way >> WAY_SKIPS) as u16 & 1;
+    // A part that ends with these bytes is not kept any more.
+    let passed = (way >> WAY_PASSED & 1).wrapping_neg();
+    let end = offset.wrapping_add(u64::from(way as u32));
     unsafe {
-        to.write(header(state, KIND_BYTES, direction, 0));
+        let until = end & passed | *span(state, direction) >> 32 & !passed;
+        to.write(header(state, KIND_BYTES, direction, skips * FLAG_SKIPS));
         body.write(BytesBody {
             tuple: (*state).tuple,
             offset,
-            moved: moved as u32,
+            moved: way as u32,
             socket: (*state).kind,
             pad: [0; 3],
+            until: until as u32,
+            pad_end: 0,
         });
     }
 }
 
+/// `rest` is not 0 if what was moved and is not sent is not needed; `sent` is what was to be sent but
+/// for the bound `most`.
 #[inline(always)]
 fn settle(
     state: *mut SocketStream,
     result: Result<(), Unsent>,
     moved: u64,
+    sent: u64,
     most: u64,
+    rest: u64,
     row: *mut LedgerRow,
 ) -> Option<*mut Tally> {
     unsafe {
         match result {
             Ok(()) => {
                 (*state).emitted = 1;
-                if moved > most {
-                    ledger::add_calls(&raw mut (*row).too_large, 0, moved - most);
-                    ledger::add(&raw mut (*row).delivered, most);
+                let sent = if sent > most { most } else { sent };
+                if moved > sent {
+                    let line = if rest != 0 {
+                        &raw mut (*row).skipped
+                    } else {
+                        &raw mut (*row).too_large
+                    };
+                    ledger::add_calls(line, 0, moved - sent);
+                    ledger::add(&raw mut (*row).delivered, sent);
                     return None;
                 }
                 Some(&raw mut (*row).delivered)
@@ -449,6 +529,7 @@ fn controlled(
             unsafe { (*state).verdict = VERDICT_OTHER };
             return Some(unsafe { &raw mut (*row).other });
         }
+        whole(state, unsafe { (*control).whole } != 0);
         let (set, until) = unsafe {
             if direction == INBOUND {
                 (&raw mut (*control).skip_in_set, (*control).skip_in)
@@ -480,10 +561,23 @@ fn controlled(
             unsafe { (*state).duplicate = 1 };
             return Some(unsafe { &raw mut (*row).duplicate });
         }
+        whole(state, unsafe { (*control).whole } != 0);
         // The call that reaches the place is delivered: it says when the body ended.
         skipped = end < until;
     }
     skipped.then(|| unsafe { &raw mut (*row).skipped })
+}
+
+/// If the user half says so, nothing is left out by itself any more.
+#[inline(always)]
+fn whole(state: *mut SocketStream, said: bool) {
+    if said {
+        unsafe {
+            (*state).request = REQUEST_WHOLE;
+            (*state).skip_in = 0;
+            (*state).skip_out = 0;
+        }
+    }
 }
 
 /// TLS by a library of the program: tells its addresses, binds the object in use, or reports the
@@ -508,6 +602,8 @@ fn tls(
                 moved: 0,
                 socket: SOCKET_TCP,
                 pad: [0; 3],
+                until: 0,
+                pad_end: 0,
             };
             if ring::send(header(state, KIND_BYTES, direction, FLAG_TLS), body).is_ok() {
                 (*state).emitted = 1;

@@ -17,8 +17,12 @@ use aya_ebpf::{
     programs::{ProbeContext, RetProbeContext},
 };
 use observer_common::{
+    conn::REQUEST_WHOLE,
     counter::SOURCE_TLS,
-    event::{EventHeader, INBOUND, KIND_PLAINTEXT, KIND_TLS_FREED, PlaintextBody, TlsFreedBody},
+    event::{
+        EventHeader, FLAG_SKIPS, INBOUND, KIND_PLAINTEXT, KIND_TLS_FREED, PlaintextBody,
+        TlsFreedBody,
+    },
     tls::{
         COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCall, TlsCookie, TlsKey,
         TlsStream,
@@ -26,9 +30,10 @@ use observer_common::{
 };
 
 use crate::{
-    ledger,
+    ledger::{self, Rest},
     maps::{OWN_TGID, TLS_CALLS, TLS_CONTROL, TLS_NEW, TLS_STREAMS},
-    ring::{self, HEAD, LARGEST, Unsent},
+    ring::{self, HEAD, Unsent},
+    skipping::{LOOK_FROM_CALL, NOTHING, Way, part},
 };
 
 /// `int f(SSL *s, void *buf, size_t num, ...)` with the argument registers still intact.
@@ -181,26 +186,111 @@ pub fn deliver(call: *mut TlsCall) -> Option<()> {
     if unsafe { (*stream).excluded } != 0 {
         return left_out(moved, Why::Excluded);
     }
-    if let Some(control) = TLS_CONTROL.get_ptr(unsafe { &(*stream).stream }) {
-        let until = unsafe {
-            if cookie.direction() == INBOUND {
-                (*control).skip_in
-            } else {
-                (*control).skip_out
-            }
-        };
-        let duplicate = unsafe { (*control).duplicate } != 0;
-        // The call that reaches the place is delivered: it says when the body ended.
-        if duplicate || unsafe { *total(stream, cookie) } < until {
-            let why = if duplicate {
-                Why::Duplicate
-            } else {
-                Why::Skipped
-            };
-            return left_out(moved, why);
-        }
+    if controlled(call, stream) != 0 || wanted(call, stream) == 0 {
+        return None;
     }
     send(call, stream)
+}
+
+/// What the user half said of this stream: 1 if the call is not needed. A function of its own, with
+/// a stack of its own.
+#[inline(never)]
+fn controlled(call: *mut TlsCall, stream: *mut TlsStream) -> u32 {
+    let Some(control) = TLS_CONTROL.get_ptr(unsafe { &(*stream).stream }) else {
+        return 0;
+    };
+    let cookie = TlsCookie(unsafe { (*call).cookie });
+    let until = unsafe {
+        if cookie.direction() == INBOUND {
+            (*control).skip_in
+        } else {
+            (*control).skip_out
+        }
+    };
+    if unsafe { (*control).whole } != 0 {
+        unsafe {
+            (*stream).request = REQUEST_WHOLE;
+            (*stream).skip_in = 0;
+            (*stream).skip_out = 0;
+        }
+    }
+    let why = if unsafe { (*control).duplicate } != 0 {
+        Why::Duplicate
+    } else if unsafe { *total(stream, cookie) } < until {
+        // The call that reaches the place is delivered: it says when the body ended.
+        Why::Skipped
+    } else {
+        return 0;
+    };
+    let _ = left_out(unsafe { (*call).count }, why);
+    1
+}
+
+/// Which part of the call the user half needs: 0 if none. Steps over what is cut off at the front,
+/// and leaves the rest in `call.captured`. A function of its own, with a stack of its own.
+#[inline(never)]
+fn wanted(call: *mut TlsCall, stream: *mut TlsStream) -> u32 {
+    let cookie = TlsCookie(unsafe { (*call).cookie });
+    let (buffer, moved) = unsafe { ((*call).buffer, (*call).count) };
+    let way = Way {
+        span: unsafe {
+            if cookie.direction() == INBOUND {
+                &raw mut (*stream).skip_in
+            } else {
+                &raw mut (*stream).skip_out
+            }
+        },
+        request: unsafe { &raw mut (*stream).request },
+        at: unsafe { *total(stream, cookie) - moved } as u32,
+        len: moved as u32,
+        last: 0,
+        look_from: LOOK_FROM_CALL,
+    };
+    let (part, span) = part(&way, |from, to, n| unsafe {
+        let from = buffer.wrapping_add(u64::from(from));
+        bpf_probe_read_user(to.cast(), n, from as *const _) == 0
+    });
+    if part.0 == NOTHING {
+        let _ = left_out(moved, Why::Skipped);
+        return 0;
+    }
+    let cut = u64::from(part.cut());
+    let left = moved.wrapping_sub(cut);
+    let mut captured = part.skips() << SKIPS_BIT | span >> 32 << 32;
+    // A write of more leaves a gap of known size.
+    let mut most = part.most();
+    if most > HEAD && left > u64::from(HEAD) && ring::crowded() {
+        most = HEAD;
+        captured = 0;
+    }
+    captured |= if left > u64::from(most) {
+        u64::from(most)
+    } else {
+        left
+    };
+    unsafe {
+        (*call).buffer = buffer.wrapping_add(cut);
+        (*call).count = left;
+        (*call).captured = captured;
+    }
+    if cut != 0
+        && let Some(row) = ledger::row(SOURCE_TLS)
+    {
+        ledger::add_calls(unsafe { &raw mut (*row).seen }, 0, cut);
+        ledger::add_calls(unsafe { &raw mut (*row).skipped }, 0, cut);
+    }
+    1
+}
+
+/// Bit of `call.captured`: the rest of the body is left out, up to what its upper half says. The
+/// bits below hold how much is captured.
+const SKIPS_BIT: u32 = 31;
+const SKIPS: u64 = 1 << SKIPS_BIT;
+
+/// Bytes that are captured.
+#[inline(always)]
+fn bytes(captured: u64) -> u32 {
+    (captured & (SKIPS - 1)) as u32
 }
 
 /// Why a call is not needed.
@@ -239,60 +329,75 @@ pub fn total(stream: *mut TlsStream, cookie: TlsCookie) -> *mut u64 {
 /// `call.count` holds the number of bytes, and they are in the stream's total already.
 #[inline(always)]
 fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
-    let row = ledger::row(SOURCE_TLS)?;
-    let moved = unsafe { (*call).count } as u32;
-    ledger::add(unsafe { &raw mut (*row).seen }, u64::from(moved));
-    // A write of more leaves a gap of known size.
-    let most = if moved > HEAD && ring::crowded() {
-        HEAD
-    } else {
-        LARGEST
-    };
-    let n = if moved > most { most } else { moved };
-    unsafe { (*call).captured = u64::from(n) };
+    let n = bytes(unsafe { (*call).captured });
     let fill = |header: *mut EventHeader, body: *mut PlaintextBody| unsafe {
-        let cookie = TlsCookie((*call).cookie);
+        // Helpers first: what lives over their calls takes stack.
+        (*header).time_ns = bpf_ktime_get_ns();
         let thread = bpf_get_current_pid_tgid();
+        (*body).tgid = (thread >> 32) as u32;
+        (*body).tid = thread as u32;
+        let cookie = TlsCookie((*call).cookie);
         (*header).kind = KIND_PLAINTEXT;
         (*header).direction = cookie.direction();
-        (*header).flags = 0;
-        (*header).time_ns = bpf_ktime_get_ns();
         (*header).cookie = (*stream).cookie;
         (*body).stream = (*stream).stream;
         (*body).object = (*call).key.object;
         (*body).offset = *total(stream, cookie) - (*call).count;
         (*body).moved = (*call).count as u32;
-        (*body).tgid = (thread >> 32) as u32;
-        (*body).tid = thread as u32;
         (*body).library = cookie.library();
+        let captured = (*call).captured;
+        (*header).flags = (captured >> SKIPS_BIT & 1) as u16 * FLAG_SKIPS;
+        (*body).until = (captured >> 32) as u32;
+        (*body).pad = 0;
     };
     let result = ring::send_payload(n, fill, |to, n| unsafe {
         bpf_probe_read_user(to.cast(), n, (*call).buffer as *const _) == 0
     });
-    // Looked up again, which costs less than the stack to keep it.
-    let row = ledger::row(SOURCE_TLS)?;
-    let moved = unsafe { (*call).count } as u32;
-    let n = unsafe { (*call).captured } as u32;
-    // The cookie has served, and its place is not on the stack.
-    unsafe { (*call).cookie = u64::from(matches!(result, Err(Unsent::Full))) };
-    ledger::settle(row, result, n, moved, n <= HEAD);
-    if unsafe { (*call).cookie } != 0 {
-        lost(call);
-    }
+    let sent = match result {
+        Ok(()) => SENT,
+        Err(Unsent::Full) => FULL,
+        Err(_) => UNREADABLE,
+    };
+    settle(call, sent);
     Some(())
 }
 
-/// Counts a request that the full ring cost. A function of its own, with a stack of its own.
+const SENT: u32 = 0;
+const FULL: u32 = 1;
+const UNREADABLE: u32 = 2;
+
+/// Books the call, and counts a request that the full ring cost. A function of its own, with a stack
+/// of its own.
 #[inline(never)]
-fn lost(call: *mut TlsCall) -> u32 {
-    let word = unsafe { &raw mut (*call).captured };
-    let from = unsafe { (*call).buffer } as *const _;
-    if unsafe { bpf_probe_read_user(word.cast(), 4, from) } != 0 {
+fn settle(call: *mut TlsCall, sent: u32) -> u32 {
+    let Some(row) = ledger::row(SOURCE_TLS) else {
         return 0;
-    }
-    if let Some(row) = ledger::row(SOURCE_TLS) {
+    };
+    let captured = unsafe { (*call).captured };
+    let (n, moved) = (bytes(captured), unsafe { (*call).count } as u32);
+    ledger::add(unsafe { &raw mut (*row).seen }, u64::from(moved));
+    let rest = if captured & SKIPS != 0 {
+        Rest::Skipped
+    } else if n <= HEAD {
+        Rest::Crowded
+    } else {
+        Rest::TooLarge
+    };
+    let result = match sent {
+        SENT => Ok(()),
+        FULL => Err(Unsent::Full),
+        _ => Err(Unsent::Unreadable),
+    };
+    ledger::settle(row, result, n, moved, rest);
+    if sent == FULL {
+        // It has served, and its place is not on the stack.
+        let word = unsafe { &raw mut (*call).captured };
+        let from = unsafe { (*call).buffer } as *const _;
+        if unsafe { bpf_probe_read_user(word.cast(), 4, from) } != 0 {
+            return 0;
+        }
         let word = u32::from_be(unsafe { word.cast::<u32>().read() });
-        ledger::settle_request(row, word, unsafe { (*call).count } as u32);
+        ledger::settle_request(row, word, moved);
     }
     1
 }

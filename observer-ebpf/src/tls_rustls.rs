@@ -25,7 +25,7 @@ use observer_common::{
 };
 
 use crate::{
-    ledger,
+    ledger::{self, Rest},
     maps::{OWN_TGID, RECORD_CALLS, RECORD_NEW},
     ring::Unsent,
     tls::{deliver, freed, stream, total},
@@ -177,7 +177,7 @@ fn rest(record: *mut RecordCall) -> Option<()> {
         *total(stream, TlsCookie((*record).cookie)) += lost;
         let row = ledger::row(SOURCE_TLS)?;
         ledger::add(&raw mut (*row).seen, lost);
-        ledger::settle(row, Err(Unsent::TooMany), 0, lost as u32, false);
+        ledger::settle(row, Err(Unsent::TooMany), 0, lost as u32, Rest::TooLarge);
     }
     Some(())
 }

@@ -120,6 +120,7 @@ fn calls(name: &str, start: [&[u8]; 2], next: &dyn Fn(u32) -> [Vec<u8>; 2]) {
                     offset,
                     len: bytes.len() as u64,
                     bytes,
+                    skips: None,
                 }),
                 &mut |output| seen += u32::from(matches!(black_box(output), Output::Call(_))),
             );

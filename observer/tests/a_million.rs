@@ -108,6 +108,7 @@ fn calls(requests: &[Vec<u8>]) -> Vec<ApiCall> {
                     offset,
                     len: bytes.len() as u64,
                     bytes,
+                    skips: None,
                 }),
                 &mut |output| {
                     if let Output::Call(call) = output {

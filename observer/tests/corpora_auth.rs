@@ -46,6 +46,7 @@ fn answered(request: &[u8], response: &str) -> Option<ApiCall> {
             offset: 0,
             len: data.len() as u64,
             bytes: data,
+            skips: None,
         });
         pipeline.push(input, &mut |output| {
             if let Output::Call(done) = output {

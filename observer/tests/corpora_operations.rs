@@ -52,6 +52,7 @@ fn call(method: &str, target: &str, kind: &str, body: &str, answer: &str) -> Api
             offset: 0,
             len: bytes.len() as u64,
             bytes,
+            skips: None,
         };
         pipeline.push(Input::Bytes(piece), &mut |output| {
             if let Output::Call(call) = output {

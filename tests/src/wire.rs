@@ -78,6 +78,14 @@ impl Wire {
 
     /// Reads one answer that has a `Content-Length` (or a status without body).
     pub fn answer(&mut self) -> Result<u16> {
+        let (status, length) = self.answer_to_head()?;
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body)?;
+        Ok(status)
+    }
+
+    /// Reads an answer that has no body whatever length it states, which is given too.
+    pub fn answer_to_head(&mut self) -> Result<(u16, usize)> {
         let mut status = None;
         let mut length = 0;
         loop {
@@ -97,9 +105,7 @@ impl Wire {
                 length = value.trim().parse()?;
             }
         }
-        let mut body = vec![0; length];
-        self.reader.read_exact(&mut body)?;
-        status.context("an empty answer")
+        Ok((status.context("an empty answer")?, length))
     }
 
     /// Reads until the other end closes, at most so many bytes.

@@ -130,6 +130,7 @@ pub fn segments(data: &[u8]) {
                         link: Some(index as u64),
                     },
                     from_start: kind & 1 == 0,
+                    skips: (kind & 2 != 0).then_some(u32::from(kind) << (flags & 7)),
                 };
                 *next = seq.wrapping_add(len);
                 pipeline.push(Input::Segment(segment), &mut look);
@@ -176,6 +177,7 @@ pub fn bytes(data: &[u8]) {
             offset,
             len,
             bytes,
+            skips: None,
         };
         pipeline.push(Input::Bytes(piece), &mut look);
         assert!(pipeline.buffered_bytes() < MOST_KEPT);
@@ -211,6 +213,7 @@ pub fn http2(data: &[u8]) {
             offset,
             len,
             bytes,
+            skips: None,
         };
         pipeline.push(Input::Bytes(piece), &mut look);
         assert!(pipeline.buffered_bytes() < MOST_KEPT);
@@ -346,6 +349,7 @@ pub fn body(data: &[u8]) {
             offset: 0,
             len: text.len() as u64,
             bytes: &text,
+            skips: None,
         };
         pipeline.push(Input::Bytes(piece), &mut |output| {
             if let Output::Call(call) = &output {

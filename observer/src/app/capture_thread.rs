@@ -274,6 +274,13 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
                 controls.stop(id);
             }
         }
+        Output::Disputed { conn: ConnId(id) } => {
+            if is_plaintext(id) {
+                controls.take_whole_plaintext(id);
+            } else {
+                controls.take_whole(id);
+            }
+        }
         Output::Duplicate { conn } => {
             controls.duplicate(conn.0);
             gate.unrecorded.push(conn);

@@ -32,6 +32,7 @@ pub(super) fn run(json: bool, sockets: SocketCapture, metrics: SocketAddr) -> Ex
         ring_bytes: RING_BYTES,
         both_sides: false,
         sockets,
+        body_peek: 0,
         filters: CaptureFilters::default(),
     }) {
         Ok((kernel, _parts)) => {

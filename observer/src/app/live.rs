@@ -146,6 +146,7 @@ impl Agent {
             ring_bytes: settings.capture.ring_bytes,
             both_sides: settings.capture.both_sides,
             sockets: settings.capture.sockets,
+            body_peek: settings.capture.body_peek,
             filters: settings.capture.filters.clone(),
         };
         let (kernel, parts) = Kernel::start(&kernel_settings, bound.as_ref())?;

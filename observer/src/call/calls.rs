@@ -194,7 +194,8 @@ impl Calls {
                 }
                 open.proxied = Some(Box::new(client));
             }
-            Message::Skip { .. } | Message::Passed(_) | Message::Verdict(_) => {}
+            Message::Skip { .. } | Message::Disputed | Message::Passed(_) | Message::Verdict(_) => {
+            }
         }
     }
 

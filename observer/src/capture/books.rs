@@ -24,7 +24,7 @@ pub struct Fates {
     pub connections_with_loss: u64,
     /// Reached the user half.
     pub delivered: Count,
-    /// Bodies that the parser said it does not need.
+    /// Bodies that nobody needs.
     pub skipped: Count,
     /// Left out on purpose: TLS records, for one, whose plaintext is taken from the library.
     pub filtered: Count,

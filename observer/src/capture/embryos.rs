@@ -167,6 +167,7 @@ mod tests {
                 link: Some(u64::from(port)),
             },
             from_start: false,
+            skips: None,
         }
     }
 

@@ -38,6 +38,7 @@ enum Item {
         offset: u64,
         len: u64,
         bytes: Box<[u8]>,
+        skips: Option<u32>,
     },
 }
 
@@ -200,6 +201,7 @@ impl Waiting {
                     offset: bytes.offset,
                     len: bytes.len,
                     bytes: bytes.bytes.into(),
+                    skips: bytes.skips,
                 }
             }
             _ => return true,
@@ -252,6 +254,7 @@ impl Item {
                 offset,
                 len,
                 bytes,
+                skips,
             } => out(Input::Bytes(Bytes {
                 conn,
                 time_ns,
@@ -259,6 +262,7 @@ impl Item {
                 offset,
                 len,
                 bytes: &bytes,
+                skips,
             })),
         }
     }
@@ -335,6 +339,7 @@ mod tests {
                 offset: 0,
                 len: bytes.len() as u64,
                 bytes,
+                skips: None,
             }));
         }
 

@@ -135,6 +135,7 @@ impl Translator {
                 moved,
                 flow,
                 payload,
+                skips: _,
             } if flags.tls() => {
                 let packet = Packet {
                     cookie,
@@ -155,6 +156,7 @@ impl Translator {
                 seq,
                 moved,
                 flow,
+                skips,
                 payload,
             } => {
                 if !flags.embryo() {
@@ -176,6 +178,7 @@ impl Translator {
                     bytes: payload,
                     flow,
                     from_start: flags.from_start(),
+                    skips,
                 };
                 if flags.embryo() && flags.syn() {
                     self.fast_opened.hold(&segment);
@@ -203,6 +206,7 @@ impl Translator {
                 offset,
                 moved,
                 flow,
+                skips,
                 payload,
             } => {
                 let conn = ConnId(stream);
@@ -217,6 +221,7 @@ impl Translator {
                         seq,
                         moved,
                         flow,
+                        skips,
                         payload,
                     };
                     self.translate(&segment, process, out);
@@ -238,6 +243,7 @@ impl Translator {
                     offset,
                     len: u64::from(moved),
                     bytes: payload,
+                    skips,
                 }));
             }
             RawEvent::Owner { cookie, body } => {
@@ -296,6 +302,7 @@ impl Translator {
                 time_ns,
                 direction,
                 ref body,
+                skips,
                 payload,
             } => {
                 let conn = ConnId(body.stream);
@@ -324,6 +331,7 @@ impl Translator {
                     offset: body.offset,
                     len: u64::from(body.moved),
                     bytes: payload,
+                    skips,
                 }));
             }
             RawEvent::TlsIo {
@@ -416,6 +424,7 @@ impl Joint<'_> {
             offset,
             len: u64::from(moved),
             bytes,
+            skips: None,
         }));
     }
 }

@@ -173,6 +173,7 @@ impl Decrypter {
                     time_ns,
                     at,
                     piece: Piece::Data(&kept),
+                    skips: None,
                 }));
             }
         }
@@ -308,6 +309,7 @@ impl Decrypter {
                     time_ns,
                     at,
                     piece: Piece::Data(&content),
+                    skips: None,
                 }));
             }
             (HANDSHAKE, Some(suite)) if handshake::updates_key(&content) => {
@@ -487,6 +489,7 @@ impl Decrypter {
                 time_ns,
                 at,
                 piece: Piece::Gap(len),
+                skips: None,
             }));
         }
     }

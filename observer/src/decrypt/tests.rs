@@ -79,6 +79,7 @@ impl Run {
             time_ns: 1,
             at,
             piece,
+            skips: None,
         };
         let told = &mut self.told;
         self.decrypter

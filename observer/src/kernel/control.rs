@@ -77,6 +77,16 @@ impl Controls {
         self.tell_stream(stream, |control| control.duplicate = 1);
     }
 
+    /// Bodies of this connection must not be left out before the parser says so.
+    pub fn take_whole(&mut self, cookie: u64) {
+        self.tell_socket(cookie, |control| control.whole = 1);
+    }
+
+    /// The same for plaintext.
+    pub fn take_whole_plaintext(&mut self, stream: u64) {
+        self.tell_stream(stream, |control| control.whole = 1);
+    }
+
     /// The socket is gone.
     pub fn forget(&mut self, cookie: u64) {
         if self.told_sockets.remove(&cookie) {

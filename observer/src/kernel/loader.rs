@@ -41,6 +41,8 @@ pub struct KernelSettings {
     pub both_sides: bool,
     /// Where the bytes of sockets are taken.
     pub sockets: SocketCapture,
+    /// First bytes of a body that are taken if they may name an operation or an error.
+    pub body_peek: u32,
     /// What is left out.
     pub filters: CaptureFilters,
 }
@@ -169,6 +171,7 @@ impl Kernel {
             ring_bytes,
             both_sides,
             sockets,
+            body_peek,
             ref filters,
         } = *settings;
         if OBJECT.is_empty() {
@@ -201,6 +204,7 @@ impl Kernel {
             .override_global("CROWDED_BYTES", &crowded_bytes, true)
             .override_global("FILTERS", &filter_bits, true)
             .override_global("BOTH_SIDES", &both_sides, true)
+            .override_global("BODY_PEEK", &body_peek, true)
             .override_global("ITER_KIND_MASK", &kind_mask, true)
             .override_global("TCP_CAPTURE", &tcp_capture, true)
             .load(&for_this_kernel(OBJECT))

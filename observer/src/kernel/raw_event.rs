@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use observer_common::counter::ConnBooks;
 use observer_common::event::{
     BytesBody, ClosedBody, EventHeader, FLAG_CONNECTED, FLAG_EMBRYO, FLAG_FIN, FLAG_FIRST,
-    FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST, FLAG_SYN, FLAG_TLS, INBOUND, KIND_BYTES,
-    KIND_CLOSED, KIND_OWNER, KIND_PLAINTEXT, KIND_SEGMENT, KIND_TLS_FREED, KIND_TLS_IO, OUTBOUND,
-    OwnerBody, PlaintextBody, SegmentBody, TlsFreedBody, TlsIoBody, Tuple,
+    FLAG_FROM_START, FLAG_PEER_LOCAL, FLAG_RST, FLAG_SKIPS, FLAG_SYN, FLAG_TLS, INBOUND,
+    KIND_BYTES, KIND_CLOSED, KIND_OWNER, KIND_PLAINTEXT, KIND_SEGMENT, KIND_TLS_FREED, KIND_TLS_IO,
+    OUTBOUND, OwnerBody, PlaintextBody, SegmentBody, TlsFreedBody, TlsIoBody, Tuple,
 };
 
 use crate::stream::{Direction, Flow};
@@ -31,6 +31,9 @@ pub enum RawEvent<'a> {
         moved: u32,
         /// Addresses.
         flow: Flow,
+        /// What comes before so many bytes after the first is left out, as far as it was not
+        /// captured here.
+        skips: Option<u32>,
         /// The payload captured.
         payload: &'a [u8],
     },
@@ -52,6 +55,8 @@ pub enum RawEvent<'a> {
         moved: u32,
         /// Addresses; none for Unix sockets.
         flow: Option<Flow>,
+        /// As of a segment.
+        skips: Option<u32>,
         /// The bytes captured.
         payload: &'a [u8],
     },
@@ -65,6 +70,8 @@ pub enum RawEvent<'a> {
         direction: Direction,
         /// What it belongs to.
         body: PlaintextBody,
+        /// As of a segment.
+        skips: Option<u32>,
         /// The plaintext captured.
         payload: &'a [u8],
     },
@@ -213,6 +220,10 @@ impl<'a> RawEvent<'a> {
             let from = body_at + body;
             record.get(from..from.checked_add(captured as usize)?)
         };
+        let skips = |until: u32, at: u32| {
+            let left = until.wrapping_sub(at);
+            (flags & FLAG_SKIPS != 0).then_some(left)
+        };
         Some(match kind {
             KIND_SEGMENT => {
                 let body: SegmentBody = read(record, body_at)?;
@@ -224,16 +235,21 @@ impl<'a> RawEvent<'a> {
                     seq: body.seq,
                     moved: body.moved,
                     flow: flow(&body.tuple, body.link)?,
+                    skips: skips(body.until, body.seq),
                     payload: payload(size_of::<SegmentBody>())?,
                 }
             }
-            KIND_PLAINTEXT => Self::Plaintext {
-                cookie: (cookie != 0).then_some(cookie),
-                time_ns,
-                direction,
-                body: read(record, body_at)?,
-                payload: payload(size_of::<PlaintextBody>())?,
-            },
+            KIND_PLAINTEXT => {
+                let body: PlaintextBody = read(record, body_at)?;
+                Self::Plaintext {
+                    cookie: (cookie != 0).then_some(cookie),
+                    time_ns,
+                    direction,
+                    body,
+                    skips: skips(body.until, low(body.offset)),
+                    payload: payload(size_of::<PlaintextBody>())?,
+                }
+            }
             KIND_BYTES => {
                 let body: BytesBody = read(record, body_at)?;
                 Self::Bytes {
@@ -245,6 +261,7 @@ impl<'a> RawEvent<'a> {
                     offset: body.offset,
                     moved: body.moved,
                     flow: flow(&body.tuple, 0),
+                    skips: skips(body.until, low(body.offset)),
                     payload: payload(size_of::<BytesBody>())?,
                 }
             }
@@ -270,6 +287,11 @@ impl<'a> RawEvent<'a> {
             _ => return None,
         })
     }
+}
+
+/// The low half of an offset.
+const fn low(offset: u64) -> u32 {
+    (offset & u32::MAX as u64) as u32
 }
 
 fn flow(tuple: &Tuple, link: u64) -> Option<Flow> {
@@ -328,7 +350,8 @@ mod tests {
             tuple,
             seq: 7,
             moved: 3,
-            link: 0,
+            until: 11,
+            ..SegmentBody::default()
         }));
         record.extend(payload);
         record
@@ -346,6 +369,7 @@ mod tests {
             seq: 7,
             moved: 3,
             flow,
+            skips: None,
             payload: b"abc",
         }) = RawEvent::decode(&record)
         else {

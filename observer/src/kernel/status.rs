@@ -54,7 +54,7 @@ pub struct SourceLedger {
     pub delivered: Count,
     /// Left out on purpose, by reason.
     pub filtered: Vec<(&'static str, Count)>,
-    /// Bodies that the parser said it does not need.
+    /// Bodies that nobody needs.
     pub skipped: Count,
     /// Wanted but not delivered, by reason.
     pub lost: Vec<(&'static str, Count)>,

@@ -90,6 +90,7 @@ impl Observed {
                         direction,
                         until: conn.position(until),
                     }),
+                    Message::Disputed => out(Output::Disputed { conn: conn.id }),
                     Message::Verdict(verdict) => out(Output::Verdict {
                         conn: conn.id,
                         verdict,

@@ -22,6 +22,12 @@ pub enum Output {
         /// Place of the next byte that is needed.
         until: Position,
     },
+    /// The capture leaves out bytes that may be needed: of this stream pair it must leave out
+    /// nothing by itself any more.
+    Disputed {
+        /// The stream pair.
+        conn: ConnId,
+    },
     /// The other end of this plaintext stream pair is observed on this host and tells its calls:
     /// nothing more of it is needed. Told once.
     Duplicate {

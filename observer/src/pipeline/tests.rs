@@ -7,5 +7,6 @@ mod hostile;
 mod http2;
 mod proxies;
 mod segments;
+mod skipped_bodies;
 mod support;
 mod upgrades;

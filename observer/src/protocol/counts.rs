@@ -57,6 +57,10 @@ counts! {
         searched_bytes,
         /// Requests to leave bytes of a body out of the capture.
         skip_requests,
+        /// Bodies that the kernel half began to leave out and that are not read as it does.
+        skips_disputed,
+        /// Bodies left out by the kernel half that might have named an operation or an error.
+        peeks_cut,
         /// HTTP/2 frames read.
         frames,
         /// HTTP/2 frames that break the rules of their type or of their place.

@@ -165,8 +165,25 @@ impl Http {
     }
 
     /// Takes the next piece of a direction. The answer is the place up to which bytes of that
-    /// direction are not needed, if any; it was also sent as [`Message::Skip`].
+    /// direction are not needed, if any; it was also sent as [`Message::Skip`], unless the source
+    /// leaves them out by itself.
     pub fn push(
+        &mut self,
+        chunk: &Chunk<'_>,
+        shared: &mut ProtocolShared,
+        out: &mut impl FnMut(Message<'_>),
+    ) -> Option<u64> {
+        let asked = self.read(chunk, shared, out);
+        if let Some(until) = chunk.skips
+            && asked.is_none_or(|asked| asked < until)
+        {
+            shared.counts.skips_disputed += 1;
+            out(Message::Disputed);
+        }
+        asked
+    }
+
+    fn read(
         &mut self,
         chunk: &Chunk<'_>,
         shared: &mut ProtocolShared,
@@ -177,6 +194,7 @@ impl Http {
             time_ns,
             at,
             piece,
+            skips,
         } = *chunk;
         let moved = match piece {
             Piece::Data(bytes) => bytes.len() as u64,
@@ -226,7 +244,7 @@ impl Http {
             Piece::Skipped(len) => reader.gap(len, true),
             Piece::End => reader.end(),
         }
-        let skip = reader.demand(at.saturating_add(moved));
+        let skip = reader.demand(at.saturating_add(moved), skips);
         let (heads, left_http, invalid) = (reader.heads, reader.left_http, reader.invalid);
         let (upgrade, rest) = (reader.upgrade, reader.rest);
         let memory = self.pairing.memory();

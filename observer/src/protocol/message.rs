@@ -133,6 +133,8 @@ pub enum Message<'a> {
         /// Place of the next byte that is needed, as in [`crate::stream::Chunk::at`].
         until: u64,
     },
+    /// The source leaves out bytes that may be needed: it must leave out nothing by itself any more.
+    Disputed,
     /// Bytes of which no other message tells. Told only if that was asked for
     /// ([`super::ProtocolShared::tell_passed`]).
     Passed(Passed<'a>),

@@ -141,10 +141,19 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
         self.side.state = State::Search;
     }
 
-    /// Asks to leave out the rest of a large body; `at` is the place of the next byte.
-    pub(super) fn demand(&mut self, at: u64) -> Option<u64> {
+    /// Asks to leave out the rest of a large body; `at` is the place of the next byte. If the
+    /// source leaves it out by itself, up to the place `skips`, there is nothing to ask.
+    pub(super) fn demand(&mut self, at: u64, skips: Option<u64>) -> Option<u64> {
         if !self.shared.skip_bodies {
             return None;
+        }
+        if let Some(until) = skips
+            && self.is_body(at, until)
+        {
+            self.shared.counts.peeks_cut += u64::from(self.side.peek > 0);
+            self.side.peek = 0;
+            self.side.asked = until;
+            return Some(until);
         }
         let left = match self.side.state {
             State::Length(left) if !self.side.doubtful => left,
@@ -171,6 +180,17 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             until,
         });
         Some(until)
+    }
+
+    /// All from `at` to `until` is of a body that nobody reads in another way, and of which no part
+    /// is counted.
+    fn is_body(&self, at: u64, until: u64) -> bool {
+        let State::Length(left) = self.side.state else {
+            return false;
+        };
+        until <= at.saturating_add(left)
+            && !self.side.marks.has(Marks::CONFLICT)
+            && self.side.messages.is_none()
     }
 
     fn length(&mut self, bytes: &[u8], left: u64) -> usize {

@@ -82,6 +82,7 @@ impl Recorder {
             time_ns,
             at: _,
             piece,
+            skips: _,
         } = *chunk;
         self.change(conn, |recording| match piece {
             Piece::Data(bytes) => recording.bytes(direction, time_ns, bytes),
@@ -98,7 +99,7 @@ impl Recorder {
             Message::Verdict(verdict) if !verdict.is_http() && *verdict != Verdict::Upgraded => {
                 self.forget(conn.id);
             }
-            Message::Skip { .. } | Message::Content { .. } => {}
+            Message::Skip { .. } | Message::Disputed | Message::Content { .. } => {}
             message if self.secrets == Secrets::Redacted => {
                 self.change(conn, |recording| recording.message(time_ns, message));
             }

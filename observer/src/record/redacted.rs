@@ -205,6 +205,7 @@ impl Recording {
             | Message::Messages { .. }
             | Message::Unanswered { .. }
             | Message::Skip { .. }
+            | Message::Disputed
             | Message::Verdict(_) => {}
         }
     }

@@ -130,6 +130,7 @@ impl Flows {
                 link: None,
             },
             from_start: opened.is_some(),
+            skips: None,
         };
         pipeline.push(Input::Segment(segment), out);
         if self.now_ns.saturating_sub(self.ticked_ns) >= TICK_NS {

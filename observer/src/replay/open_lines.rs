@@ -177,6 +177,7 @@ impl Open {
             offset,
             len,
             bytes,
+            skips: None,
         };
         pipeline.push(Input::Bytes(piece), out);
         Ok(())

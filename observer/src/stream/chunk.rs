@@ -14,6 +14,9 @@ pub struct Chunk<'a> {
     pub at: u64,
     /// What it is.
     pub piece: Piece<'a>,
+    /// The source has read how long the body at hand is, and leaves out what comes before this
+    /// place. Whoever reads the stream must come to the same.
+    pub skips: Option<u64>,
 }
 
 /// Content of a [`Chunk`].
@@ -23,7 +26,8 @@ pub enum Piece<'a> {
     Data(&'a [u8]),
     /// So many bytes are missing.
     Gap(u64),
-    /// So many bytes were left out because the parser asked for that.
+    /// So many bytes were left out because nobody needs them: the parser asked for that, or the
+    /// source came to the same by itself.
     Skipped(u64),
     /// The direction ended.
     End,

@@ -130,6 +130,7 @@ impl Half {
         len: u32,
         bytes: &[u8],
         fin: bool,
+        skips: Option<u32>,
         shared: &mut StreamShared,
         sink: &mut impl FnMut(Chunk<'_>) -> Option<u64>,
     ) {
@@ -142,6 +143,7 @@ impl Half {
             half: self,
             direction,
             time_ns,
+            skips: None,
             shared,
             sink,
         };
@@ -170,6 +172,7 @@ impl Half {
         if fin && pass.half.end_at.is_none() {
             pass.half.end_at = Some(at.saturating_add(len));
         }
+        pass.skips = skips.map(|skips| at.saturating_add(u64::from(skips)));
         pass.put(at, len, bytes, fin);
     }
 
@@ -185,6 +188,7 @@ impl Half {
         offset: u64,
         len: u64,
         bytes: &[u8],
+        skips: Option<u32>,
         shared: &mut StreamShared,
         sink: &mut impl FnMut(Chunk<'_>) -> Option<u64>,
     ) {
@@ -196,12 +200,14 @@ impl Half {
             half: self,
             direction,
             time_ns,
+            skips: None,
             shared,
             sink,
         };
         if offset > pass.half.next {
             pass.advance_to(offset);
         }
+        pass.skips = skips.map(|skips| offset.saturating_add(u64::from(skips)));
         pass.put(offset, len, bytes, false);
     }
 
@@ -224,6 +230,7 @@ impl Half {
             half: self,
             direction,
             time_ns,
+            skips: None,
             shared,
             sink,
         };
@@ -243,6 +250,7 @@ impl Half {
             half: self,
             direction,
             time_ns: now_ns,
+            skips: None,
             shared,
             sink,
         };
@@ -265,6 +273,7 @@ impl Half {
             half: self,
             direction,
             time_ns: now_ns,
+            skips: None,
             shared,
             sink,
         };
@@ -281,6 +290,8 @@ struct Pass<'a, F> {
     half: &'a mut Half,
     direction: Direction,
     time_ns: u64,
+    /// Of the bytes at hand.
+    skips: Option<u64>,
     shared: &'a mut StreamShared,
     sink: &'a mut F,
 }
@@ -292,6 +303,10 @@ impl<F: FnMut(Chunk<'_>) -> Option<u64>> Pass<'_, F> {
             time_ns: self.time_ns,
             at: self.half.next,
             piece,
+            skips: match piece {
+                Piece::Data(_) => self.skips,
+                Piece::Gap(_) | Piece::Skipped(_) | Piece::End => None,
+            },
         };
         let moved = match piece {
             Piece::Data(bytes) => bytes.len() as u64,
@@ -357,10 +372,10 @@ impl<F: FnMut(Chunk<'_>) -> Option<u64>> Pass<'_, F> {
         self.shared.counts.reordered_segments += 1;
         let held = self.half.held.get_or_insert_default();
         let before = held.cost();
-        let seen = held.insert(at, len, bytes, self.time_ns);
+        let seen = held.insert(at, len, bytes, self.time_ns, self.skips);
         add(&mut self.shared.counts.duplicate_bytes, seen);
         if fin {
-            held.insert(at.saturating_add(len), 0, &[], self.time_ns);
+            held.insert(at.saturating_add(len), 0, &[], self.time_ns, None);
         }
         self.shared.held_bytes = self.shared.held_bytes.saturating_sub(before) + held.cost();
         while let Some(held) = &self.half.held {
@@ -405,10 +420,10 @@ impl<F: FnMut(Chunk<'_>) -> Option<u64>> Pass<'_, F> {
             let Some(segment) = held.pop() else { break };
             let freed = before.saturating_sub(held.cost());
             self.shared.held_bytes = self.shared.held_bytes.saturating_sub(freed);
-            let now_ns = self.time_ns;
-            self.time_ns = segment.time_ns;
+            let (now_ns, skips) = (self.time_ns, self.skips);
+            (self.time_ns, self.skips) = (segment.time_ns, segment.skips);
             self.deliver(segment.start, segment.len, &segment.bytes);
-            self.time_ns = now_ns;
+            (self.time_ns, self.skips) = (now_ns, skips);
         }
         if !self.half.ended && self.half.end_at.is_some_and(|end| self.half.next >= end) {
             self.half.ended = true;

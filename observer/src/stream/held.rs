@@ -16,6 +16,8 @@ pub(super) struct HeldSegment {
     pub time_ns: u64,
     /// The captured bytes.
     pub bytes: Vec<u8>,
+    /// As in [`super::Chunk::skips`].
+    pub skips: Option<u64>,
 }
 
 impl HeldSegment {
@@ -57,7 +59,14 @@ impl Held {
 
     /// Keeps what of `[start, start + len)` is not held yet: bytes that came first win, as most
     /// receivers have it. Returns how many bytes were held already.
-    pub(super) fn insert(&mut self, start: u64, len: u64, bytes: &[u8], time_ns: u64) -> u64 {
+    pub(super) fn insert(
+        &mut self,
+        start: u64,
+        len: u64,
+        bytes: &[u8],
+        time_ns: u64,
+        skips: Option<u64>,
+    ) -> u64 {
         if len == 0 {
             let index = self.segments.partition_point(|held| held.start < start);
             let twin = self
@@ -72,6 +81,7 @@ impl Held {
                         len,
                         time_ns,
                         bytes: Vec::new(),
+                        skips: None,
                     },
                 );
             }
@@ -96,6 +106,7 @@ impl Held {
                     len: next_start - from,
                     time_ns,
                     bytes: part.to_vec(),
+                    skips,
                 };
                 self.put(index, piece);
                 index += 1;
@@ -130,9 +141,9 @@ mod tests {
     #[test]
     fn first_bytes_win_where_segments_overlap() {
         let mut held = Held::default();
-        assert_eq!(held.insert(10, 4, b"aaaa", 1), 0);
-        assert_eq!(held.insert(20, 4, b"bbbb", 1), 0);
-        assert_eq!(held.insert(8, 20, b"cccccccccccccccccccc", 1), 8);
+        assert_eq!(held.insert(10, 4, b"aaaa", 1, None), 0);
+        assert_eq!(held.insert(20, 4, b"bbbb", 1, None), 0);
+        assert_eq!(held.insert(8, 20, b"cccccccccccccccccccc", 1, None), 8);
         assert_eq!(
             bytes_of(held),
             vec![
@@ -148,10 +159,10 @@ mod tests {
     #[test]
     fn cost_returns_to_zero() {
         let mut held = Held::default();
-        held.insert(10, 4, b"aaaa", 1);
-        held.insert(12, 4, b"bbbb", 1);
-        held.insert(16, 0, b"", 1);
-        held.insert(16, 0, b"", 1);
+        held.insert(10, 4, b"aaaa", 1, None);
+        held.insert(12, 4, b"bbbb", 1, None);
+        held.insert(16, 0, b"", 1, None);
+        held.insert(16, 0, b"", 1, None);
         assert_eq!(held.len(), 3);
         while held.pop().is_some() {}
         assert_eq!(held.cost(), 0);
@@ -160,7 +171,7 @@ mod tests {
     #[test]
     fn what_was_not_captured_stays_a_gap_of_known_size() {
         let mut held = Held::default();
-        held.insert(10, 10, b"ab", 1);
+        held.insert(10, 10, b"ab", 1, None);
         let first = held.pop().unwrap();
         assert_eq!((first.len, first.bytes.len()), (10, 2));
     }

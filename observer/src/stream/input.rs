@@ -68,6 +68,9 @@ pub struct Segment<'a> {
     /// The connection was opened under observation: a first segment of each direction starts
     /// its stream.
     pub from_start: bool,
+    /// The source has read how long the body at hand is, and leaves out what comes before this
+    /// many bytes after the first, as far as it was not captured here.
+    pub skips: Option<u32>,
 }
 
 /// Bytes at a known offset of a stream: TLS plaintext, transcripts.
@@ -85,6 +88,8 @@ pub struct Bytes<'a> {
     pub len: u64,
     /// The bytes that were captured: always a prefix.
     pub bytes: &'a [u8],
+    /// As [`Segment::skips`].
+    pub skips: Option<u32>,
 }
 
 /// One step of the pipeline.

@@ -69,6 +69,7 @@ impl StreamPair {
             rst,
             len,
             bytes,
+            skips,
             ..
         } = *segment;
         let half = self.half(direction);
@@ -91,7 +92,9 @@ impl StreamPair {
         let len = len.max(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         shared.counts.pieces += u64::from(len > 0);
         half.start_at_seq(first);
-        half.segment(direction, time_ns, first, len, bytes, fin, shared, sink);
+        half.segment(
+            direction, time_ns, first, len, bytes, fin, skips, shared, sink,
+        );
     }
 
     /// Takes a piece of plaintext at a known offset. `joined`: what was before the first piece of
@@ -109,6 +112,7 @@ impl StreamPair {
             offset,
             len,
             bytes,
+            skips,
             ..
         } = *bytes;
         let len = len.max(bytes.len() as u64);
@@ -118,7 +122,7 @@ impl StreamPair {
         shared.counts.pieces += 1;
         let half = self.half(direction);
         half.start_at_offset(if joined { offset } else { 0 });
-        half.offset(direction, time_ns, offset, len, bytes, shared, sink);
+        half.offset(direction, time_ns, offset, len, bytes, skips, shared, sink);
     }
 
     /// Passes over bytes that were left out on purpose. What was before the first piece of a

@@ -1,20 +1,22 @@
 //! `cargo xtask bench bodies`: what a call costs must not depend on the size of its body.
 //!
-//! In: root, nginx. Out: bytes that reached the agent and CPU time it used, a call, with small and
-//! with large bodies, at the same rate of calls. What the agent uses while nothing happens is
-//! measured before each round and taken off.
+//! In: root, nginx, openssl. Out: bytes that reached the agent and CPU time it used, a call, with
+//! small and with large bodies, at the same rate of calls, of downloads and uploads, with and
+//! without TLS. What the agent uses while nothing happens is measured before each round and taken
+//! off.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::agent::Agent;
 use super::cpu;
-use super::nginx::Nginx;
+use super::nginx::{Nginx, SINK};
 use super::overhead::{Scratch, agent_program, pinned, require_root_and_programs};
 
 /// The two bodies, bytes.
@@ -25,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Compares calls with bodies of 1 KiB and 10 MiB: bytes through the ring, and CPU time.
 ///
 /// One keep-alive connection makes the same number of calls at the same rate with each size, in
-/// turns. Needs root and nginx.
+/// turns; the same again for uploads, and over TLS. Needs root, nginx and openssl.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +35,7 @@ Examples:
   cargo xtask bench bodies --calls 2000 --rounds 5")]
 pub struct Arguments {
     /// Calls of each size in a round.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..))]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..))]
     calls: u32,
     /// Calls a second.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -45,6 +47,38 @@ pub struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     agent: Option<PathBuf>,
 }
+
+/// A way to move bodies.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    tls: bool,
+    upload: bool,
+}
+
+/// All of them.
+const CASES: [Case; 4] = [
+    Case {
+        name: "download",
+        tls: false,
+        upload: false,
+    },
+    Case {
+        name: "upload",
+        tls: false,
+        upload: true,
+    },
+    Case {
+        name: "download over TLS",
+        tls: true,
+        upload: false,
+    },
+    Case {
+        name: "upload over TLS",
+        tls: true,
+        upload: true,
+    },
+];
 
 /// Bytes and seconds a call.
 #[derive(Clone, Copy)]
@@ -65,45 +99,67 @@ pub fn main(arguments: &Arguments) -> Result<()> {
     }
     let nginx = Nginx::start(&scratch.0, pinned())?;
     let agent = Agent::start(&program, &scratch.0)?;
-    let mut rounds = Vec::new();
-    for round in 1..=arguments.rounds {
-        let [small, large] = [round_of(SIZES[0], arguments, &nginx, &agent)?, {
-            round_of(SIZES[1], arguments, &nginx, &agent)?
-        }];
-        eprintln!(
-            "round {round} of {}: {:.0} and {:.0} bytes, {:.1} and {:.1} µs a call",
-            arguments.rounds,
-            small.bytes,
-            large.bytes,
-            small.cpu * 1e6,
-            large.cpu * 1e6
-        );
-        rounds.push((small, large));
+    let mut lines = Vec::new();
+    for case in CASES {
+        let mut rounds = Vec::new();
+        for round in 1..=arguments.rounds {
+            let [small, large] = [
+                round_of(SIZES[0], case, arguments, &nginx, &agent)?,
+                round_of(SIZES[1], case, arguments, &nginx, &agent)?,
+            ];
+            eprintln!(
+                "{}, round {round} of {}: {:.0} and {:.0} bytes, {:.1} and {:.1} µs a call",
+                case.name,
+                arguments.rounds,
+                small.bytes,
+                large.bytes,
+                small.cpu * 1e6,
+                large.cpu * 1e6
+            );
+            rounds.push((small, large));
+        }
+        let middle = |ratio: fn(&(Cost, Cost)) -> f64| {
+            let mut ratios: Vec<f64> = rounds.iter().map(ratio).collect();
+            ratios.sort_by(f64::total_cmp);
+            ratios[ratios.len() / 2]
+        };
+        lines.push(format!(
+            "{:<20} {:>24.2} {:>24.2}",
+            case.name,
+            middle(|(small, large)| large.bytes / small.bytes),
+            middle(|(small, large)| large.cpu / small.cpu),
+        ));
     }
     agent.stop()?;
-    let middle = |ratio: fn(&(Cost, Cost)) -> f64| {
-        let mut ratios: Vec<f64> = rounds.iter().map(ratio).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios[ratios.len() / 2]
-    };
     println!(
-        "10 MiB over 1 KiB, the middle of {} rounds\n  bytes through the ring a call  {:.2}\n  CPU time of the agent a call   {:.2}",
-        rounds.len(),
-        middle(|(small, large)| large.bytes / small.bytes),
-        middle(|(small, large)| large.cpu / small.cpu),
+        "10 MiB over 1 KiB, the middle of {} rounds\n{:<20} {:>24} {:>24}",
+        arguments.rounds, "", "bytes through the ring", "CPU time of the agent"
     );
+    for line in lines {
+        println!("{line}");
+    }
     Ok(())
 }
 
-fn round_of(size: usize, arguments: &Arguments, nginx: &Nginx, agent: &Agent) -> Result<Cost> {
+fn round_of(
+    size: usize,
+    case: Case,
+    arguments: &Arguments,
+    nginx: &Nginx,
+    agent: &Agent,
+) -> Result<Cost> {
     let used = || cpu::exact_seconds(agent.pid());
+    let mut client = Client::open(case.tls, nginx)?;
+    // Until both ends of a connection are known, both are delivered.
+    client.calls(SIZES[0], case.upload, 1, arguments.rate)?;
+    std::thread::sleep(Duration::from_secs(1));
     let (start, before) = (Instant::now(), used()?);
     std::thread::sleep(SILENCE);
     let idle = (used()? - before) / start.elapsed().as_secs_f64();
 
     let bytes = agent.delivered_bytes()?;
     let (start, before) = (Instant::now(), used()?);
-    calls(nginx.http, size, arguments)?;
+    client.calls(size, case.upload, arguments.calls, arguments.rate)?;
     let (cpu, time) = (used()? - before, start.elapsed().as_secs_f64());
     // Published twice a second.
     std::thread::sleep(Duration::from_secs(1));
@@ -115,33 +171,97 @@ fn round_of(size: usize, arguments: &Arguments, nginx: &Nginx, agent: &Agent) ->
     })
 }
 
-/// Makes the calls on one connection, each at its time.
-fn calls(port: u16, size: usize, arguments: &Arguments) -> Result<()> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connect to nginx")?;
-    let reader = stream.try_clone().context("a second handle")?;
-    let mut reader = BufReader::with_capacity(1 << 20, reader);
-    let start = Instant::now();
-    for call in 0..arguments.calls {
-        let due = Duration::from_secs_f64(f64::from(call) / f64::from(arguments.rate));
-        std::thread::sleep(due.saturating_sub(start.elapsed()));
-        write!(stream, "GET /bodies/{size} HTTP/1.1\r\nHost: bench\r\n\r\n").context("ask")?;
+/// One keep-alive connection.
+struct Client {
+    writer: Box<dyn Write>,
+    reader: BufReader<Box<dyn Read>>,
+    /// An `openssl s_client`, through which plaintext goes as through a pipe.
+    tls: Option<Child>,
+}
+
+impl Client {
+    fn open(tls: bool, nginx: &Nginx) -> Result<Self> {
+        let buffered = |reader: Box<dyn Read>| BufReader::with_capacity(1 << 20, reader);
+        if !tls {
+            let writer = TcpStream::connect((Ipv4Addr::LOCALHOST, nginx.http));
+            let writer = writer.context("connect to nginx")?;
+            let reader = writer.try_clone().context("a second handle")?;
+            return Ok(Self {
+                writer: Box::new(writer),
+                reader: buffered(Box::new(reader)),
+                tls: None,
+            });
+        }
+        let mut child = Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect"])
+            .arg(format!("127.0.0.1:{}", nginx.https))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start openssl")?;
+        let writer = child.stdin.take().context("its input")?;
+        let reader = child.stdout.take().context("its output")?;
+        Ok(Self {
+            writer: Box::new(writer),
+            reader: buffered(Box::new(reader)),
+            tls: Some(child),
+        })
+    }
+
+    /// Makes so many calls, each at its time.
+    fn calls(&mut self, size: usize, upload: bool, count: u32, rate: u32) -> Result<()> {
+        let body = vec![b'u'; if upload { size } else { 0 }];
+        let head = if upload {
+            format!(
+                "PUT /sink HTTP/1.1\r\nHost: bench\r\nContent-Type: application/octet-stream\r\n\
+                 Content-Length: {size}\r\n\r\n"
+            )
+        } else {
+            format!("GET /bodies/{size} HTTP/1.1\r\nHost: bench\r\n\r\n")
+        };
+        let message = [head.as_bytes(), &body].concat();
+        let expected = if upload { SINK.len() } else { size } as u64;
+        let start = Instant::now();
+        for call in 0..count {
+            let due = Duration::from_secs_f64(f64::from(call) / f64::from(rate));
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
+            self.writer.write_all(&message).context("ask")?;
+            self.writer.flush().context("ask")?;
+            let length = self.head()?;
+            ensure!(
+                length == expected,
+                "a body of {length} bytes, not {expected}"
+            );
+            let read = std::io::copy(&mut (&mut self.reader).take(length), &mut std::io::sink());
+            ensure!(read.context("read a body")? == length, "a body cut short");
+        }
+        Ok(())
+    }
+
+    /// Reads a head and gives the length it states.
+    fn head(&mut self) -> Result<u64> {
         let mut length = 0;
         loop {
             let mut line = String::new();
-            reader.read_line(&mut line).context("read a head")?;
+            let read = self.reader.read_line(&mut line).context("read a head")?;
+            ensure!(read > 0, "nginx ended the connection");
             if let Some(value) = line.strip_prefix("Content-Length: ") {
                 length = value.trim().parse().context("read a length")?;
             }
             if line.trim_end().is_empty() {
-                break;
+                return Ok(length);
             }
         }
-        ensure!(
-            length == size as u64,
-            "a body of {length} bytes, not {size}"
-        );
-        let read = std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink());
-        ensure!(read.context("read a body")? == length, "a body cut short");
     }
-    Ok(())
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.tls {
+            // It may have ended with the connection.
+            let _gone = child.kill();
+            let _status = child.wait();
+        }
+    }
 }

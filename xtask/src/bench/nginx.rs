@@ -17,6 +17,9 @@ use super::http;
 /// The path of the tiny answer.
 pub const PATH: &str = "/tiny";
 
+/// What `/sink` answers to an upload, once it has all of it.
+pub const SINK: &str = "ok\n";
+
 /// How long nginx may take to answer its first request.
 const START: Duration = Duration::from_secs(10);
 
@@ -57,6 +60,10 @@ http {{
     ssl_certificate {certificate}; ssl_certificate_key {key};
     location = {PATH} {{ default_type text/plain; return 200 \"ok\\n\"; }}
     location = /count {{ stub_status; }}
+    location = /sink {{
+      client_max_body_size 0; proxy_pass http://127.0.0.1:{http}{PATH};
+      proxy_pass_request_body off; proxy_set_header Content-Length \"\";
+    }}
     location /bodies/ {{ sendfile on; root {folder}; }}
   }}
 }}

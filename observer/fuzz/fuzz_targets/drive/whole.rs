@@ -80,6 +80,7 @@ pub fn run_with(
                 offset: *offset,
                 len,
                 bytes,
+                skips: None,
             };
             *offset += len;
             pipeline.push(Input::Bytes(piece), &mut tell);

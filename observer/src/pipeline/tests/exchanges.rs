@@ -329,6 +329,7 @@ fn both_sides_of_a_local_connection_are_told_once() {
                 offset: 0,
                 len,
                 bytes,
+                skips: None,
             };
             pipeline.push(Input::Bytes(piece), &mut out);
         }

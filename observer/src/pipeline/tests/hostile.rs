@@ -64,6 +64,7 @@ fn incomplete_heads_of_all_connections_are_bounded() {
             offset: 0,
             len,
             bytes: &head,
+            skips: None,
         };
         run.input(Input::Bytes(piece));
         assert!(run.pipeline.buffered_bytes() <= 17 << 20);
@@ -150,6 +151,7 @@ fn open_calls_of_all_connections_are_bounded() {
             offset: 0,
             len,
             bytes: &request,
+            skips: None,
         }));
         assert!(run.pipeline.buffered_bytes() <= 33 << 20);
     }
@@ -212,10 +214,10 @@ proptest! {
                 }
                 5 => {
                     let place = segment(direction, time_ns, u32::from(at) << 16, len);
-                    run.segment(Segment { conn, bytes, fin: at % 7 == 0, syn: at % 5 == 0, len: len + u32::from(at % 3), ..place });
+                    run.segment(Segment { conn, bytes, fin: at % 7 == 0, syn: at % 5 == 0, len: len + u32::from(at % 3), skips: (at % 4 == 0).then_some(len << (at % 20)), ..place });
                 }
-                6 => run.input(Input::Bytes(Bytes { conn, time_ns, direction, offset: u64::from(at) << (at % 48), len: u64::from(len) + u64::from(at), bytes })),
-                7 => run.input(Input::Bytes(Bytes { conn, time_ns, direction, offset: u64::MAX - u64::from(at), len: u64::MAX, bytes })),
+                6 => run.input(Input::Bytes(Bytes { conn, time_ns, direction, offset: u64::from(at) << (at % 48), len: u64::from(len) + u64::from(at), bytes, skips: (at % 2 == 0).then_some(at.into()) })),
+                7 => run.input(Input::Bytes(Bytes { conn, time_ns, direction, offset: u64::MAX - u64::from(at), len: u64::MAX, bytes, skips: (at % 2 == 0).then_some(len) })),
                 8 => run.input(Input::End { conn, time_ns, direction }),
                 9 => run.tick(time_ns),
                 _ => run.input(Input::Closed { conn, time_ns }),

@@ -154,6 +154,7 @@ fn the_opening_before_tls_names_the_client_of_what_the_library_tells() {
             offset: 0,
             len: bytes.len() as u64,
             bytes: &bytes,
+            skips: None,
         }));
     }
     let told = run.outputs.iter().find_map(|output| match output {

@@ -26,7 +26,7 @@ pub struct Run {
     pub outputs: Vec<Output>,
     pub now_ns: u64,
     offsets: [u64; 2],
-    seqs: [u32; 2],
+    pub seqs: [u32; 2],
 }
 
 impl Default for Run {
@@ -81,6 +81,7 @@ impl Run {
             offset,
             len,
             bytes,
+            skips: None,
         }));
         self
     }
@@ -161,6 +162,12 @@ impl Run {
             .collect()
     }
 
+    /// How often the capture was told to leave out nothing by itself.
+    pub fn disputes(&self) -> usize {
+        let disputed = |output: &&Output| matches!(output, Output::Disputed { .. });
+        self.outputs.iter().filter(disputed).count()
+    }
+
     /// Every call in one line: method, path, status, body sizes, flags.
     pub fn lines(&self) -> Vec<String> {
         self.calls().into_iter().map(line).collect()
@@ -189,6 +196,7 @@ pub fn segment(direction: Direction, time_ns: u64, seq: u32, len: u32) -> Segmen
         bytes: &[],
         flow: flow(),
         from_start: true,
+        skips: None,
     }
 }
 
