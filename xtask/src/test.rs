@@ -65,7 +65,7 @@ impl Part {
     /// The test programs.
     const fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Tls => &["tls_libraries", "tls_rustls"],
+            Self::Tls => &["tls_libraries", "tls_peers", "tls_rustls"],
         }
     }
 }
@@ -247,10 +247,8 @@ fn live_program(workspace: &Workspace, program: &Path, sudo: bool) -> Command {
 fn build_live_tests(workspace: &Workspace, part: Option<Part>) -> Result<Vec<PathBuf>> {
     let mut build = cargo::command(&workspace.root);
     build.args(["test", "--package", LIVE, "--no-run"]);
-    if let Some(part) = part {
-        for program in part.programs() {
-            build.args(["--test", program]);
-        }
+    for program in part.map_or(&[][..], Part::programs) {
+        build.args(["--test", program]);
     }
     let mut child = build
         .arg("--message-format=json-render-diagnostics")

@@ -218,7 +218,7 @@ fn examine(
     if nss::is_nss(base_name) {
         return Some(nss::find(&image));
     }
-    match by_functions(&image, base_name, is_executable, version) {
+    match by_functions(&image, base_name, version) {
         Looked::Found(finding) => return Some(finding),
         Looked::Nothing(version) => {
             if is_executable && let Some(finding) = go::find(&image) {
@@ -228,7 +228,7 @@ fn examine(
             if let Some((names, found_by)) = debug_names::find(&image, is_executable)
                 && let Ok(image) = ElfImage::open(file)
                 && let Looked::Found(finding) =
-                    by_functions(&image.with_names(names), base_name, is_executable, version)
+                    by_functions(&image.with_names(names), base_name, version)
             {
                 return Some(finding.by(found_by));
             }
@@ -252,10 +252,9 @@ enum Looked<V> {
 fn by_functions<V: FnOnce() -> Option<String>>(
     image: &ElfImage<'_>,
     base_name: &str,
-    is_executable: bool,
     version: V,
 ) -> Looked<V> {
-    if let Some(finding) = named::find(image, base_name, is_executable) {
+    if let Some(finding) = named::find(image, base_name) {
         return Looked::Found(finding);
     }
     let refused = |error: &dyn std::fmt::Display| Looked::Found(refused(base_name, error));

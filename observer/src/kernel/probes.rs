@@ -180,7 +180,9 @@ fn plain(hook: Hook, error: &str) -> Option<String> {
     if kprobe && error.contains("/kprobe/type") {
         return Some("this kernel is built without kprobes (CONFIG_KPROBES)".to_owned());
     }
-    if function && error.starts_with("unknown BTF type") {
+    let absent = error.starts_with("unknown BTF type")
+        || kprobe && error.contains("No such file or directory");
+    if (function || kprobe) && absent {
         return Some("this kernel has no such function".to_owned());
     }
     None

@@ -19,6 +19,8 @@ use crate::workspace::Workspace;
 const QEMU: &str = "qemu-system-x86_64";
 /// A run takes about a minute on an idle processor; a busy one is given time.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
+/// A machine that counts instructions is several times slower.
+const COUNTED_TIME_LIMIT: Duration = Duration::from_secs(1800);
 /// The file system is in memory, twice while it is unpacked.
 const MEMORY_MIB: &str = "1024";
 /// Body of the answer that nginx sends by `sendfile(2)`: several packets, not a whole number.
@@ -154,6 +156,11 @@ pub fn boot(kernel: &Kernel, file_system: &Path, machine: &Machine, folder: &Pat
     } else {
         ("tcg", "2")
     };
+    let limit = if *counted {
+        COUNTED_TIME_LIMIT
+    } else {
+        TIME_LIMIT
+    };
     let clock: &[&str] = if *counted {
         &["-icount", "shift=0,sleep=off"]
     } else {
@@ -185,7 +192,7 @@ pub fn boot(kernel: &Kernel, file_system: &Path, machine: &Machine, folder: &Pat
         if let Some(status) = machine.try_wait()? {
             break Some(status);
         }
-        if started.elapsed() > TIME_LIMIT {
+        if started.elapsed() > limit {
             machine.kill()?;
             machine.wait()?;
             break None;
@@ -198,7 +205,7 @@ pub fn boot(kernel: &Kernel, file_system: &Path, machine: &Machine, folder: &Pat
         let last: Vec<&str> = last.lines().rev().take(5).collect();
         let why = match ended {
             Some(status) => format!("ended early ({status})"),
-            None => format!("did not end within {} s", TIME_LIMIT.as_secs()),
+            None => format!("did not end within {} s", limit.as_secs()),
         };
         let last: Vec<&str> = last.into_iter().rev().collect();
         bail!(

@@ -12,7 +12,7 @@ use super::guest::{self, Machine, Said};
 use super::kernels::{self, KernelSource};
 
 /// Calls of one measurement.
-const CALLS: u64 = 2000;
+const CALLS: u64 = 1000;
 /// Measurements of each way.
 const ROUNDS: usize = 3;
 /// As `rungs.sh` goes through them; the first is without the agent.
