@@ -120,16 +120,16 @@ fn lacks(need: &str) -> Option<String> {
                 format!("needs {name} from the npm registry (cargo xtask test installs it)")
             })
         }
+        name if name.starts_with("file:") => {
+            let path = name.trim_start_matches("file:");
+            let there = std::path::Path::new(path).exists();
+            (!there).then(|| format!("needs {path} (cargo xtask test installs its package)"))
+        }
         name if name.starts_with("rust:") => {
             let name = name.trim_start_matches("rust:");
             crate::rust_programs::program(name)
                 .is_none()
                 .then(|| format!("needs {name} of tests/programs (cargo xtask test builds it)"))
-        }
-        name if name.starts_with("file:") => {
-            let path = name.trim_start_matches("file:");
-            let there = std::path::Path::new(path).exists();
-            (!there).then(|| format!("needs {path} (cargo xtask test installs its package)"))
         }
         "php:soap" => {
             let modules = Command::new("php").arg("-m").output();
