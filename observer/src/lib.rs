@@ -10,6 +10,7 @@
 //! - [`discover`]: who a process is, which TLS library it maps, where a probe may go.
 //! - [`capture`]: kernel events in, pipeline inputs out; binds TLS objects to sockets.
 //! - [`stream`]: segments and plaintext in, ordered bytes with explicit gaps out.
+//! - [`decrypt`]: ordered bytes of TLS in, what is inside out; of recordings whose secrets are known.
 //! - [`protocol`]: ordered bytes in, messages out.
 //! - [`call`]: request and response paired into an [`call::ApiCall`].
 //! - [`record`]: what was seen, as a transcript.
@@ -34,6 +35,7 @@ pub mod capture;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod decrypt;
 pub mod detect;
 pub mod discover;
 pub mod export;

@@ -99,25 +99,90 @@ fn sure(transaction: &Value) -> Option<(String, String, Option<u64>)> {
     Some((transaction["method"].as_str()?.to_owned(), path, status))
 }
 
-/// Why a call that the other parser saw is told otherwise here, as was found out byte by byte.
-const REASONS: [(&str, &str); 3] = [
-    (
-        "libhtp/79-connect-invalid-hostport.t",
-        "the answer is 9 bytes longer than it says: what follows is searched, not guessed",
-    ),
-    (
-        "curl/test3223",
-        "the recording has a mark of the test server between the two requests",
-    ),
-    (
-        "curl/test3228",
-        "the head is longer than 256 KiB, which no server takes",
-    ),
-];
+/// What curl's test server writes into its record where a connection ended.
+const CURL_MARK: &[u8] = b"[DISCONNECT]\n";
+
+/// The record without those marks, which nobody sent.
+fn without_marks(mut record: Value) -> String {
+    for chunk in record["chunks"].as_array_mut().into_iter().flatten() {
+        let bytes = chunk["b"]
+            .as_str()
+            .and_then(|text| STANDARD.decode(text).ok());
+        let Some(mut bytes) = bytes else { continue };
+        while let Some(at) = memchr::memmem::find(&bytes, CURL_MARK) {
+            bytes.drain(at..at + CURL_MARK.len());
+        }
+        chunk["b"] = STANDARD.encode(bytes).into();
+    }
+    record.to_string()
+}
+
+/// Why an answer that the other parser saw is told otherwise here, as was found out byte by byte.
+const REASONS: [(&str, &str); 1] = [(
+    "libhtp/79-connect-invalid-hostport.t",
+    "the answer before is 9 bytes longer than it says: what follows is searched, not guessed",
+)];
 
 fn why(id: &str) -> &'static str {
     let known = REASONS.iter().find(|(own, _)| *own == id);
     known.map_or("not explained", |(_, reason)| reason)
+}
+
+/// What agreed and what did not, of one project's connections.
+#[derive(Default)]
+struct Agreement {
+    /// Method and target.
+    asked: [u32; 2],
+    /// The status that the call was answered with, where the other parser is sure of it.
+    answered: [u32; 2],
+    /// Connections that the other parser gave up.
+    skipped: u32,
+}
+
+fn agreement(name: &str, lines: &[String]) -> Agreement {
+    let mut agreement = Agreement::default();
+    for text in lines {
+        let record: Value = serde_json::from_str(text).expect("JSON");
+        let read = if name == "curl" {
+            without_marks(record.clone())
+        } else {
+            text.clone()
+        };
+        let mut calls: Vec<_> = calls(&read)
+            .into_iter()
+            .map(|call| (call.method, call.path, call.status.map(u64::from)))
+            .collect();
+        if !record["libhtp"]["stream_error"].is_null() {
+            agreement.skipped += 1;
+            continue;
+        }
+        let transactions = record["libhtp"]["tx"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let sent = sent(&record);
+        let last = transactions.len().saturating_sub(1);
+        let ended = transactions
+            .iter()
+            .enumerate()
+            .filter(|(index, transaction)| *index < last || head_ends(&sent, transaction));
+        for expected in ended.filter_map(|(_, transaction)| sure(transaction)) {
+            let same = |call: &&(_, _, _)| (&call.0, &call.1) == (&expected.0, &expected.1);
+            let exact = calls.iter().position(|call| *call == expected);
+            let at = exact.or_else(|| calls.iter().position(|call| same(&call)));
+            let found = at.map(|at| calls.remove(at));
+            agreement.asked[usize::from(found.is_none())] += 1;
+            agreement.answered[usize::from(exact.is_none())] += 1;
+            if exact.is_none() {
+                let id = record["id"].as_str().unwrap_or_default();
+                println!(
+                    "{name}: {id} wanted {expected:?}, not {found:?}: {}",
+                    why(id)
+                );
+            }
+        }
+    }
+    agreement
 }
 
 #[test]
@@ -126,49 +191,19 @@ fn calls_agree_with_another_parser() {
         println!("skipped: OBSERVER_CORPORA does not name a folder with http1/");
         return;
     };
-    let (mut wanted, mut found) = (0, 0);
-    for (name, floor) in [("libhtp", 0.96), ("curl", 0.995), ("llhttp", 0.93)] {
-        let (mut own_wanted, mut own_found) = (0, 0);
-        for text in lines(&folder.join(format!("{name}.jsonl.gz"))) {
-            let record: Value = serde_json::from_str(&text).expect("JSON");
-            let mut calls: Vec<_> = calls(&text)
-                .into_iter()
-                .map(|call| (call.method, call.path, call.status.map(u64::from)))
-                .collect();
-            let transactions = record["libhtp"]["tx"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
-            if !record["libhtp"]["stream_error"].is_null() {
-                continue;
-            }
-            let sent = sent(&record);
-            let last = transactions.len().saturating_sub(1);
-            let ended = transactions
-                .iter()
-                .enumerate()
-                .filter(|(index, transaction)| *index < last || head_ends(&sent, transaction));
-            for expected in ended.filter_map(|(_, transaction)| sure(transaction)) {
-                own_wanted += 1;
-                match calls.iter().position(|call| *call == expected) {
-                    Some(at) => {
-                        calls.remove(at);
-                        own_found += 1;
-                    }
-                    None => println!(
-                        "{name}: {} wanted {expected:?}, left {calls:?}: {}",
-                        record["id"],
-                        why(record["id"].as_str().unwrap_or_default())
-                    ),
-                }
-            }
+    for (name, least) in [("libhtp", 30), ("curl", 500), ("llhttp", 10)] {
+        let Agreement {
+            asked,
+            answered,
+            skipped,
+        } = agreement(name, &lines(&folder.join(format!("{name}.jsonl.gz"))));
+        for (what, [agreed, disagreed]) in [("method and target", asked), ("status", answered)] {
+            println!(
+                "table: http1/{name}, {what}: {agreed} agreed, {disagreed} disagreed, {skipped} skipped"
+            );
         }
-        let agreement = f64::from(own_found) / f64::from(own_wanted);
-        let disagreed = own_wanted - own_found;
-        println!("table: http1/{name}: {own_found} agreed, {disagreed} disagreed, 0 skipped");
-        assert!(agreement >= floor, "{name}: {agreement}");
-        wanted += own_wanted;
-        found += own_found;
+        assert!(asked[0] >= least, "{name}: only {} were compared", asked[0]);
+        assert_eq!(asked[1], 0, "{name}: a call was not seen");
+        assert!(answered[1] * 25 <= answered[0], "{name}: {answered:?}");
     }
-    println!("all: {found} of {wanted} agree");
 }

@@ -69,6 +69,9 @@ fn parts() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
+const TLS_HTTP1: &[u8] = include_bytes!("../fuzz/seeds/tls/tls-chacha20-poly1305-sha256");
+const TLS_HTTP2: &[u8] = include_bytes!("../fuzz/seeds/tls/h2");
+
 const SHARED_OBJECT: &[u8] = include_bytes!("../fuzz/seeds/elf/shared-object");
 const GO_PROGRAM: &[u8] = include_bytes!("../fuzz/seeds/elf/go-program");
 
@@ -164,7 +167,7 @@ const OPERATIONS: [Target; 6] = [
     ("aws", drive::operations::aws),
 ];
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
     ("http1", drive::whole::http1),
     ("grpc", drive::whole::grpc),
     ("websocket", drive::whole::websocket),
@@ -176,6 +179,7 @@ const TARGETS: [Target; 11] = [
     ("body", drive::body),
     ("transcript", drive::transcript),
     ("elf", drive::elf),
+    ("tls", drive::tls::tls),
 ];
 
 /// The seeds hold, and so does every prefix of them; among them is what fuzzing has found.
@@ -320,5 +324,24 @@ proptest! {
         let at = at.index(text.len());
         text[at] = byte;
         drive::transcript(&text);
+    }
+
+    #[test]
+    fn tls(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+        size in any::<u8>(),
+        http2 in any::<bool>(),
+    ) {
+        let mut session = if http2 { TLS_HTTP2 } else { TLS_HTTP1 }.to_vec();
+        session[0] = size;
+        for (at, byte) in damage {
+            let at = at.index(session.len());
+            session[at] = byte;
+        }
+        if let Some(cut) = cut {
+            session.truncate(cut.index(session.len()));
+        }
+        drive::tls::tls(&session);
     }
 }

@@ -11,7 +11,7 @@
 //! - [`namespace`], [`container`]: places to put a server in.
 //! - [`tls_row`]: one row of the table of TLS libraries; [`pypi`], [`tls_servers`], [`tls_peer`]:
 //!   programs for it.
-//! - [`npm`]: packages for Node.
+//! - [`npm`]: packages for Node. [`rust_programs`]: programs in Rust, built apart.
 //! - [`ways`]: every way to move bytes over a socket.
 //! - [`prometheus`], [`bpf`]: what looks at the agent from outside.
 //!
@@ -36,6 +36,7 @@ pub mod prerequisites;
 pub mod prometheus;
 pub mod pypi;
 pub mod running;
+pub mod rust_programs;
 pub mod script;
 pub mod tls_peer;
 pub mod tls_row;

@@ -27,8 +27,9 @@ pub fn live(programs: &[&str]) -> Option<Turn> {
 /// Waits for this test's turn if everything needed is there; else prints what is missing.
 ///
 /// A need is `root`, `cgroup2`, `ipv6`, `pypi:NAME` for a program or package of
-/// [`crate::pypi`], `npm:NAME` for a package of [`crate::npm`], `php:soap`, `file:PATH` for what a
-/// package brings that is no program, or the name of a program.
+/// [`crate::pypi`], `npm:NAME` for a package of [`crate::npm`], `rust:NAME` for one of
+/// [`crate::rust_programs`], `php:soap`, `file:PATH` for what a package brings that is no program,
+/// or the name of a program.
 ///
 /// # Panics
 /// If something is missing and `OBSERVER_TESTS_STRICT` is set, or the lock file cannot be made.
@@ -123,6 +124,12 @@ fn lacks(need: &str) -> Option<String> {
             let path = name.trim_start_matches("file:");
             let there = std::path::Path::new(path).exists();
             (!there).then(|| format!("needs {path} (cargo xtask test installs its package)"))
+        }
+        name if name.starts_with("rust:") => {
+            let name = name.trim_start_matches("rust:");
+            crate::rust_programs::program(name)
+                .is_none()
+                .then(|| format!("needs {name} of tests/programs (cargo xtask test builds it)"))
         }
         "php:soap" => {
             let modules = Command::new("php").arg("-m").output();

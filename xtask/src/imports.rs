@@ -21,10 +21,11 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 ///   where its bytes are from.
 /// - `config` stands right of every stage: a stage takes a plain struct of its own
 ///   settings, and `app` fills it from the configuration.
-const ORDER: [&[&str]; 20] = [
+const ORDER: [&[&str]; 21] = [
     &["recent"],
     &["discover"],
     &["stream"],
+    &["decrypt"],
     &["protocol"],
     &["call"],
     &["catalog"],

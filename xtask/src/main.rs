@@ -5,12 +5,14 @@ mod build;
 mod cargo;
 mod check;
 mod corpora;
+mod fuzz;
 mod host;
 mod imports;
 mod npm;
 mod packages;
 mod pypi;
 mod run;
+mod rust_programs;
 mod setup;
 mod source;
 mod step;
@@ -41,6 +43,7 @@ enum Command {
     Test(test::Arguments),
     Check(check::Arguments),
     Corpora(corpora::Arguments),
+    Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Vm(vm::Arguments),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::main(&arguments),
         Command::Check(arguments) => check::main(&arguments),
         Command::Corpora(arguments) => corpora::main(&arguments),
+        Command::Fuzz(arguments) => fuzz::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Vm(arguments) => vm::main(&arguments),
     };

@@ -17,7 +17,7 @@ use crate::setup::setup;
 use crate::step::Steps;
 use crate::tls_table::TlsTable;
 use crate::workspace::Workspace;
-use crate::{cargo, npm, packages, pypi};
+use crate::{cargo, npm, packages, pypi, rust_programs};
 
 /// The package whose tests drive the built agent on real servers, as root.
 const LIVE: &str = "observer-tests";
@@ -65,7 +65,7 @@ impl Part {
     /// The test programs.
     const fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Tls => &["tls_libraries", "tls_peers"],
+            Self::Tls => &["tls_libraries", "tls_peers", "tls_rustls"],
         }
     }
 }
@@ -173,6 +173,12 @@ fn live_tests(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
                  cargo xtask test --live-only"
             );
         }
+    }
+    if let Err(error) = rust_programs::build(&workspace.root) {
+        eprintln!(
+            "note: a program of the live tests does not build ({error:#}); tests that need it are \
+             skipped and say so"
+        );
     }
     let sudo = matches!(root, Root::Sudo);
     let programs = build_live_tests(workspace, arguments.part)?;

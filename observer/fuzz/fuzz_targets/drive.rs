@@ -13,6 +13,8 @@ use observer::stream::{Bytes, ConnId, Direction, Flow, Input, Segment};
 
 #[path = "drive/operations.rs"]
 pub mod operations;
+#[path = "drive/tls.rs"]
+pub mod tls;
 #[path = "drive/whole.rs"]
 pub mod whole;
 

@@ -40,7 +40,11 @@ use crate::config;
 pub fn run(command: Command) -> Exit {
     match command {
         Command::Run(settings) => live::run(&settings),
-        Command::Replay { files, settings } => recordings::replay(&files, &settings),
+        Command::Replay {
+            files,
+            keylog,
+            settings,
+        } => recordings::replay(&files, keylog.as_deref(), &settings),
         Command::Doctor {
             json,
             sockets,

@@ -1,5 +1,6 @@
 //! `observer replay`: recordings through the same pipeline, without privileges.
 
+use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,13 +9,21 @@ use super::back_half::BackHalf;
 use super::complain;
 use crate::cli::Exit;
 use crate::config::{Format, Settings};
+use crate::decrypt::{DecryptCounts, KeyLog};
 use crate::export::Style;
 use crate::pipeline::{Output, Pipeline, PipelineSettings};
 use crate::replay::{AccessLog, is_access_log, replay_file};
 use crate::telemetry::Metrics;
 
-/// Shows the calls in `files`, in this order.
-pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
+/// Shows the calls in `files`, in this order; `keylog` has secrets of their TLS connections.
+pub(super) fn replay(files: &[PathBuf], keylog: Option<&Path>, settings: &Settings) -> Exit {
+    let keys = match keylog.map(secrets).transpose() {
+        Ok(keys) => keys,
+        Err(said) => {
+            complain(&said);
+            return Exit::Failed;
+        }
+    };
     let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let mut back = BackHalf::new(settings, &Metrics::new(), out, Style::of_stdout());
     match super::rules::load(settings) {
@@ -46,6 +55,9 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
         });
         pipeline.show_query_values(Arc::clone(&settings.unsafe_capture.query_values));
         pipeline.trust(Arc::new(settings.proxies.clone()));
+        if let Some(keys) = &keys {
+            pipeline.set_key_log(Arc::clone(keys));
+        }
         let mut written = Ok(());
         let replayed = replay_file(file, &mut pipeline, &mut |output| {
             if let Output::Call(call) = output
@@ -62,8 +74,58 @@ pub(super) fn replay(files: &[PathBuf], settings: &Settings) -> Exit {
         if let Err(error) = written {
             return unwritten(&error);
         }
+        if let Some(counts) = pipeline.decrypt_counts() {
+            complain(&opened(file, &counts));
+        }
     }
     finish(back, settings, exit)
+}
+
+/// The secrets in a file, or what is wrong with it.
+fn secrets(path: &Path) -> Result<Arc<KeyLog>, String> {
+    let keys = File::open(path)
+        .and_then(KeyLog::read)
+        .map_err(|error| format!("{}: cannot read: {error}", path.display()))?;
+    if keys.is_empty() {
+        return Err(format!(
+            "{}: holds no secrets; wanted is what a program writes where SSLKEYLOGFILE is set, \
+             such as lines with CLIENT_TRAFFIC_SECRET_0 or CLIENT_RANDOM",
+            path.display()
+        ));
+    }
+    Ok(Arc::new(keys))
+}
+
+/// What became of the TLS connections of a file.
+fn opened(file: &Path, counts: &DecryptCounts) -> String {
+    let DecryptCounts {
+        opened,
+        without_secrets,
+        unsupported,
+        records: _,
+        records_failed,
+        directions_lost,
+        over_budget,
+    } = counts;
+    let mut said = format!("{}: {opened} TLS connections opened", file.display());
+    for (count, what) in [
+        (without_secrets, "whose secrets are not in the file"),
+        (
+            unsupported,
+            "of a version or a cipher suite that is not read",
+        ),
+        (over_budget, "given up for memory"),
+        (
+            directions_lost,
+            "directions given up where bytes are missing",
+        ),
+        (records_failed, "records that do not prove to be whole"),
+    ] {
+        if *count > 0 {
+            said.push_str(&format!("; {count} {what}"));
+        }
+    }
+    said
 }
 
 /// Why an access log was not shown to its end.

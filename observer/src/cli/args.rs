@@ -47,6 +47,7 @@ pub enum CommandArgs {
   observer replay calls.pcap.gz                        a capture file (pcap, pcapng), compressed or not
   observer replay calls.transcript                     a table and a summary
   observer replay --format jsonl a.transcript b.transcript | jq .route
+  observer replay --keylog keys.txt capture.pcapng     TLS too, where one end wrote down its secrets
   observer replay /var/log/nginx/access.log            an access log: endpoints, usage, findings
   observer replay --format jsonl access.log | grep finding")]
     Replay(ReplayArgs),
@@ -186,6 +187,9 @@ pub struct ReplayArgs {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Secrets of TLS connections, as SSLKEYLOGFILE has browsers and curl write them
+    #[arg(long, value_name = "FILE")]
+    pub keylog: Option<PathBuf>,
     /// How calls are shown [default: table]
     #[arg(long, value_enum)]
     pub format: Option<Format>,

@@ -31,6 +31,8 @@ pub enum Command {
     Replay {
         /// The recordings, in this order.
         files: Vec<PathBuf>,
+        /// File of secrets of TLS connections.
+        keylog: Option<PathBuf>,
         /// Settings; metrics are off.
         settings: Settings,
     },
@@ -167,12 +169,17 @@ pub fn parse_from(
         CommandArgs::Replay(ReplayArgs {
             files,
             config,
+            keylog,
             format,
         }) => {
             let mut settings = from_file(config.as_deref())?;
             settings.format = format.unwrap_or(settings.format);
             settings.metrics = None;
-            Command::Replay { files, settings }
+            Command::Replay {
+                files,
+                keylog,
+                settings,
+            }
         }
         CommandArgs::Doctor(DoctorArgs {
             json,
@@ -375,14 +382,21 @@ mod tests {
             command(&["check-config"]).unwrap(),
             Command::CheckConfig(Settings::default())
         );
-        let replay = command(&["replay", "a", "b", "--format", "jsonl"]).unwrap();
+        let words = ["replay", "a", "b", "--format", "jsonl", "--keylog", "k"];
+        let replay = command(&words).unwrap();
         let settings = Settings {
             format: Format::Jsonl,
             metrics: None,
             ..Settings::default()
         };
         let files = vec![PathBuf::from("a"), PathBuf::from("b")];
-        assert_eq!(replay, Command::Replay { files, settings });
+        let keylog = Some(PathBuf::from("k"));
+        let expected = Command::Replay {
+            files,
+            keylog,
+            settings,
+        };
+        assert_eq!(replay, expected);
         let mut script = Vec::new();
         completions(Shell::Bash, &mut script);
         assert!(String::from_utf8(script).unwrap().contains("check-config"));

@@ -15,7 +15,7 @@ use super::installed::{Installed, InstalledFiles, names_tls_library};
 use super::maps::{FileId, Mapping, executable_files};
 use super::placement::{self, PlacementError};
 use super::target::{Stamp, Target};
-use super::{debug_names, foreign, go, named, nss, signature, version_text};
+use super::{debug_names, foreign, go, named, nss, rustls, signature, version_text};
 use crate::recent::Recent;
 
 /// Files remembered, TLS library or not. A host has some thousands of distinct executables and
@@ -234,7 +234,7 @@ fn examine(
             }
         }
     }
-    if let Some(finding) = signature::find(&image) {
+    if let Some(finding) = signature::find(&image).or_else(|| rustls::find(&image)) {
         return Some(finding);
     }
     let found = foreign::inside(&image, base_name, is_executable)?;

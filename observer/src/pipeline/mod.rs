@@ -16,6 +16,7 @@
 )]
 
 mod counts;
+mod observed;
 mod output;
 mod run;
 mod settings;

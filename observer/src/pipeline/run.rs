@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::observed::{Observed, Shared};
 use super::{Counts, Output, PipelineSettings};
-use crate::call::{Calls, Fingerprints, OpenCalls, TrustedProxies};
-use crate::protocol::{Http, Message, ProtocolShared};
+use crate::call::{Calls, Fingerprints, TrustedProxies};
+use crate::decrypt::{DecryptCounts, DecryptShared, KeyLog};
+use crate::protocol::ProtocolShared;
 use crate::record::{Recorder, Secrets};
-use crate::stream::{
-    Bytes, Chunk, Conn, ConnId, Direction, Input, Segment, StreamPair, StreamShared, Table,
-};
+use crate::stream::{Bytes, Conn, ConnId, Input, Segment, StreamShared, Table};
 
 /// From captured bytes to calls.
 #[derive(Debug)]
@@ -22,24 +22,6 @@ pub struct Pipeline {
     now_ns: u64,
 }
 
-/// All state of one connection.
-#[derive(Debug)]
-struct Observed {
-    conn: Conn,
-    stream: StreamPair,
-    http: Option<Http>,
-    open: OpenCalls,
-}
-
-/// What all connections share.
-#[derive(Debug)]
-struct Shared {
-    stream: StreamShared,
-    protocol: ProtocolShared,
-    calls: Calls,
-    recorder: Option<Box<Recorder>>,
-}
-
 impl Pipeline {
     /// A pipeline that knows no connection.
     pub fn new(settings: PipelineSettings) -> Self {
@@ -49,6 +31,7 @@ impl Pipeline {
             connections: Table::new(settings.max_connections),
             shared: Shared {
                 stream: StreamShared::default(),
+                decrypt: None,
                 protocol,
                 calls: Calls::new(settings.clock_offset_ns, settings.both_sides),
                 recorder: None,
@@ -79,6 +62,17 @@ impl Pipeline {
     /// Believes these proxies when they name clients and users.
     pub fn trust(&mut self, proxies: Arc<TrustedProxies>) {
         self.shared.calls.trust(proxies);
+    }
+
+    /// Opens TLS connections that begin from now on and whose secrets are among these. For sources
+    /// that bring what was on the wire, and cannot leave out bytes.
+    pub fn set_key_log(&mut self, keys: Arc<KeyLog>) {
+        self.shared.decrypt = Some(Box::new(DecryptShared::new(keys)));
+    }
+
+    /// What opening TLS connections met, if secrets were given.
+    pub fn decrypt_counts(&self) -> Option<DecryptCounts> {
+        self.shared.decrypt.as_ref().map(|decrypt| decrypt.counts)
     }
 
     /// Says whether the source can leave out bytes that are not needed, and returns what was said
@@ -226,16 +220,19 @@ impl Pipeline {
     }
 
     /// Memory that captured traffic takes now, besides the fixed state of connections, bytes:
-    /// segments held back, incomplete heads, HTTP/2 connections, calls under way.
+    /// segments held back, TLS records and heads that are not whole, HTTP/2 connections, calls under way.
     pub fn buffered_bytes(&self) -> usize {
         let Shared {
             stream,
+            decrypt,
             protocol,
             calls,
             recorder,
         } = &self.shared;
         let recorded = recorder.as_ref().map_or(0, |recorder| recorder.memory());
-        stream.held_bytes + protocol.head_bytes + protocol.h2_bytes + calls.open_bytes() + recorded
+        let records = decrypt.as_ref().map_or(0, |decrypt| decrypt.bytes);
+        let heads = protocol.head_bytes + protocol.h2_bytes;
+        stream.held_bytes + records + heads + calls.open_bytes() + recorded
     }
 
     /// Tells the calls that waited for what became known of a connection.
@@ -332,182 +329,5 @@ impl Pipeline {
             }
         }
         self.connections.peek(id)
-    }
-}
-
-impl Observed {
-    fn new(id: ConnId) -> Self {
-        Self {
-            conn: Conn::new(id),
-            stream: StreamPair::default(),
-            http: None,
-            open: OpenCalls::default(),
-        }
-    }
-
-    /// The first bytes come.
-    fn begin(&mut self, midway: bool, sequenced: bool, shared: &mut Shared) {
-        if self.http.is_none() {
-            self.http = Some(Http::new(midway));
-            self.conn.joined = midway;
-            self.conn.sequenced = sequenced;
-            shared.stream.counts.joined += u64::from(midway);
-        }
-    }
-
-    /// Lets the stream pass chunks on, through `protocol` and `call`, to the output.
-    fn run<F: FnMut(Output)>(
-        &mut self,
-        shared: &mut Shared,
-        out: &mut F,
-        pass: impl FnOnce(&mut StreamPair, &mut StreamShared, &mut dyn FnMut(Chunk<'_>) -> Option<u64>),
-    ) {
-        let Self {
-            conn,
-            stream,
-            http,
-            open,
-        } = self;
-        let Some(http) = http else { return };
-        let Shared {
-            stream: stream_shared,
-            protocol,
-            calls,
-            recorder,
-        } = shared;
-        pass(stream, stream_shared, &mut |chunk| {
-            if let Some(recorder) = recorder {
-                recorder.chunk(conn, &chunk);
-            }
-            let mut tell = |message: Message<'_>| {
-                if let Some(recorder) = recorder {
-                    recorder.message(conn, chunk.time_ns, &message);
-                }
-                match message {
-                    Message::Skip { direction, until } => out(Output::Skip {
-                        conn: conn.id,
-                        direction,
-                        until: conn.position(until),
-                    }),
-                    Message::Verdict(verdict) => out(Output::Verdict {
-                        conn: conn.id,
-                        verdict,
-                    }),
-                    message => {
-                        calls.push(conn, open, &message, &mut |call| out(Output::Call(call)));
-                    }
-                }
-            };
-            let asked = http.push(&chunk, protocol, &mut tell);
-            if let Some(recorder) = recorder {
-                recorder.settle(conn, http.requests(), calls.clock_offset_ns);
-            }
-            asked
-        });
-    }
-
-    /// Passes on what has waited too long. If responses have, requests go first, whatever they
-    /// wait for: they are older, and have to be there when their responses come.
-    fn release_overdue(&mut self, now_ns: u64, shared: &mut Shared, out: &mut impl FnMut(Output)) {
-        let requests = self
-            .http
-            .as_ref()
-            .and_then(Http::requests)
-            .unwrap_or(Direction::Inbound);
-        let responses = opposite(requests);
-        let waited_ns = now_ns.saturating_sub(shared.stream.patience_ns);
-        if self.stream.overdue(responses, waited_ns) && self.stream.holds(requests) {
-            self.run(shared, out, |stream, shared, mut sink| {
-                stream.release(requests, now_ns, shared, &mut sink);
-            });
-        }
-        for direction in [requests, responses] {
-            if self.stream.overdue(direction, waited_ns) {
-                self.run(shared, out, |stream, shared, mut sink| {
-                    stream.release_overdue(direction, now_ns, shared, &mut sink);
-                });
-            }
-        }
-    }
-
-    /// A response comes in this direction. If no request is known that it may answer, then its
-    /// request is among what the other direction waits for or holds back, and was received.
-    fn release_answered(
-        &mut self,
-        direction: Direction,
-        now_ns: u64,
-        seq: u32,
-        shared: &mut Shared,
-        out: &mut impl FnMut(Output),
-    ) {
-        let other = opposite(direction);
-        let next = self.stream.expects(direction, seq);
-        let needed = self
-            .http
-            .as_ref()
-            .is_some_and(|http| http.needs_other(direction));
-        if next && needed && self.stream.holds(other) {
-            self.run(shared, out, |stream, shared, mut sink| {
-                stream.release(other, now_ns, shared, &mut sink);
-            });
-        }
-    }
-
-    fn close(mut self, now_ns: u64, shared: &mut Shared, out: &mut impl FnMut(Output)) {
-        let requests = self
-            .http
-            .as_ref()
-            .and_then(Http::requests)
-            .unwrap_or(Direction::Inbound);
-        for direction in [requests, opposite(requests)] {
-            self.run(shared, out, |stream, shared, mut sink| {
-                stream.end(direction, now_ns, shared, &mut sink);
-            });
-        }
-        let Self {
-            conn,
-            http,
-            mut open,
-            ..
-        } = self;
-        let Shared {
-            protocol,
-            calls,
-            recorder,
-            stream: _,
-        } = shared;
-        if let Some(mut http) = http {
-            http.close(protocol, &mut |message| {
-                if let Some(recorder) = recorder {
-                    recorder.message(&conn, now_ns, &message);
-                }
-                calls.push(&conn, &mut open, &message, &mut |call| {
-                    out(Output::Call(call));
-                });
-            });
-        }
-        if let Some(recorder) = recorder {
-            recorder.close(&conn, calls.clock_offset_ns);
-        }
-        calls.close(&conn, &mut open, now_ns, &mut |call| {
-            out(Output::Call(call));
-        });
-    }
-}
-
-const fn opposite(direction: Direction) -> Direction {
-    match direction {
-        Direction::Inbound => Direction::Outbound,
-        Direction::Outbound => Direction::Inbound,
-    }
-}
-
-#[cfg(test)]
-mod size {
-    #[test]
-    fn the_state_of_a_connection_is_small() {
-        // A full table of them has to fit the memory that the agent may take.
-        let size = size_of::<super::Observed>();
-        assert!(size <= 1024, "{size} bytes");
     }
 }

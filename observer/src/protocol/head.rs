@@ -3,8 +3,10 @@
 use httparse::ParserConfig;
 use memchr::memchr_iter;
 
-/// Longest head taken, bytes. Servers stop at 8 KiB to 64 KiB; gateways grant up to 256 KiB.
-pub const MAX_HEAD: usize = 256 << 10;
+/// Longest head taken, bytes. Most servers stop at 8 KiB to 64 KiB, gateways grant up to 256 KiB;
+/// the most that a common server takes unless told otherwise are 1 MiB and 4 KiB (Go's `net/http`,
+/// `DefaultMaxHeaderBytes` and what it reads beyond).
+pub const MAX_HEAD: usize = (1 << 20) + 4096;
 
 /// Most fields of a head. Servers stop at 100 (Apache httpd, nghttp2) to 200.
 pub const MAX_HEADERS: usize = 256;

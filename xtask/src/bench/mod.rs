@@ -4,7 +4,7 @@ mod agent;
 mod audit;
 mod bodies;
 mod churn;
-mod cpu;
+pub mod cpu;
 mod http;
 mod nginx;
 mod overhead;

@@ -51,7 +51,15 @@ impl Told {
 
 /// Calls of a connection whose parts come one after the other, each in pieces of `size` bytes.
 pub fn run(parts: &[(Direction, &[u8])], size: usize) -> (Vec<Told>, Counts) {
-    let mut pipeline: Pipeline = pipeline();
+    run_with(pipeline(), parts, size)
+}
+
+/// The same with a pipeline that is set up.
+pub fn run_with(
+    mut pipeline: Pipeline,
+    parts: &[(Direction, &[u8])],
+    size: usize,
+) -> (Vec<Told>, Counts) {
     let mut told = Vec::new();
     let mut offsets = [0u64; 2];
     let conn = ConnId(1);

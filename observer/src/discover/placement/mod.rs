@@ -23,6 +23,7 @@ mod instruction;
 mod library_plan;
 mod places;
 mod probe_point;
+mod records;
 mod shared_function;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub(super) use code::Code;
 pub(super) use go::{GoFunctions, growth_check, plan_go};
 pub use library_plan::{FoundBy, LibraryPlan};
 pub use probe_point::{CountIn, PassedOver, ProbePoint, Site, TlsCall, TlsDirection};
+pub(super) use records::plan_records;
 
 use self::arguments::ARGUMENTS;
 use self::flow::{Flow, stub_name};

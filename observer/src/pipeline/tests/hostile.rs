@@ -7,12 +7,12 @@ use crate::protocol::{MAX_HEAD, MAX_IN_FLIGHT};
 use crate::stream::{Bytes, ConnId, Input, Segment};
 
 #[test]
-fn a_head_of_a_megabyte_is_counted_and_the_next_call_is_seen() {
-    for size in [100, 1400, 65_536, 2 << 20] {
+fn a_head_of_megabytes_is_counted_and_the_next_call_is_seen() {
+    for size in [100, 1400, 65_536, 3 << 20] {
         let mut run = Run::default();
         let head = [
             b"GET /big HTTP/1.1\r\nX: ".as_slice(),
-            &vec![b'x'; 1 << 20],
+            &vec![b'x'; 2 << 20],
             b"\r\n\r\n",
         ]
         .concat();
