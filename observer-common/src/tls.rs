@@ -17,6 +17,15 @@ pub const LIBRARY_UNKNOWN: u32 = u32::MAX;
 /// Number of the kernel's own TLS.
 pub const LIBRARY_KERNEL: u32 = u32::MAX - 1;
 
+/// Bit in the number of a library whose objects carry one direction each: the user half puts those
+/// of a connection together.
+pub const LIBRARY_ONE_WAY: u32 = 1 << 30;
+
+/// Does this number say that its library's objects carry one direction each?
+pub const fn is_one_way(library: u32) -> bool {
+    library >> 30 == 1
+}
+
 /// Attach cookie of a TLS probe: library number, direction, and where the byte count is found.
 ///
 /// Bits 0..32 library, bit 32 direction (as in [`crate::event::INBOUND`]), bits 33..35 count, bit 35
@@ -85,6 +94,24 @@ pub struct TlsCall {
     /// Bytes of the buffer that are handed to the user half.
     pub captured: u64,
     /// The probe's [`TlsCookie`].
+    pub cookie: u64,
+}
+
+/// A thread inside the record layer of rustls, by thread. What the probes read lies here and not on
+/// their stack.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCall {
+    /// The object that encrypts or decrypts, and what it moves.
+    pub call: TlsCall,
+    /// The message that it was given: 40 bytes.
+    pub message: [u64; 5],
+    /// Where its result goes.
+    pub result_at: u64,
+    /// The result, 32 bytes; or address and length of one piece of the message, 16 bytes, and where
+    /// it begins.
+    pub result: [u64; 4],
+    /// The probe's [`TlsCookie`], which `call` loses when it is delivered.
     pub cookie: u64,
 }
 
@@ -157,6 +184,14 @@ mod tests {
                 assert!(plain.unless_flags().is_unless_flags());
                 assert!(plain.unless_inside().is_unless_inside());
             }
+        }
+    }
+
+    #[test]
+    fn libraries_of_one_way_objects_are_told_by_their_number() {
+        assert!(is_one_way(17 | LIBRARY_ONE_WAY));
+        for library in [17, LIBRARY_UNKNOWN, LIBRARY_KERNEL] {
+            assert!(!is_one_way(library));
         }
     }
 

@@ -49,6 +49,8 @@ mod tls;
 #[cfg(target_arch = "bpf")]
 mod tls_go;
 #[cfg(target_arch = "bpf")]
+mod tls_rustls;
+#[cfg(target_arch = "bpf")]
 mod tls_without_cookie;
 
 #[cfg(not(target_arch = "bpf"))]

@@ -12,7 +12,7 @@ use observer_common::{
     conn::{ConnState, Control, FILTER_ENTRIES, FilterAddress, Mover, PROTOCOLS as PROTOCOL_COUNT},
     counter::{LedgerRow, SOURCES},
     socket::{FunctionCall, SocketStream},
-    tls::{TlsCall, TlsControl, TlsKey, TlsStream},
+    tls::{RecordCall, TlsCall, TlsControl, TlsKey, TlsStream},
 };
 
 use crate::ring::{HEAD, LARGEST};
@@ -97,6 +97,14 @@ pub static GO_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(65_
 /// A zeroed call, as [`TLS_NEW`] is for streams.
 #[map]
 pub static GO_NEW: Array<TlsCall> = Array::with_max_entries(1, 0);
+
+/// Threads inside the record layer of rustls. Written at its entry, removed when it is done.
+#[map]
+pub static RECORD_CALLS: LruHashMap<u64, RecordCall> = LruHashMap::with_max_entries(16_384, 0);
+
+/// A zeroed call, as [`TLS_NEW`] is for streams.
+#[map]
+pub static RECORD_NEW: Array<RecordCall> = Array::with_max_entries(1, 0);
 
 /// TLS objects. Written by TLS probes; sockets write the cookie they are bound to.
 #[map]

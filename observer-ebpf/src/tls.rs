@@ -228,7 +228,7 @@ fn left_out(moved: u64, why: Why) -> Option<()> {
 
 /// Plaintext moved so far in the probe's direction.
 #[inline(always)]
-fn total(stream: *mut TlsStream, cookie: TlsCookie) -> *mut u64 {
+pub fn total(stream: *mut TlsStream, cookie: TlsCookie) -> *mut u64 {
     if cookie.direction() == INBOUND {
         unsafe { &raw mut (*stream).bytes_in }
     } else {

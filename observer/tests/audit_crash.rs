@@ -184,6 +184,8 @@ fn an_agent_killed_under_load_loses_no_more_than_its_window_and_the_next_run_say
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let (mut before, mut given, mut lost) = (0, 0, 0);
     let mut longest = Duration::ZERO;
+    let mut within = 0;
+    let mut late = 0;
     let kills = kills();
     for kill in 0..kills {
         if kill.is_multiple_of(KILLS_OF_A_LOG) {
@@ -209,10 +211,17 @@ fn an_agent_killed_under_load_loses_no_more_than_its_window_and_the_next_run_say
         given += all;
         lost += all.saturating_sub(kept);
         longest = longest.max(window);
+        within += u64::from(window <= COMMIT);
+        if kill % KILLS_OF_A_LOG == KILLS_OF_A_LOG - 1 || kill == kills - 1 {
+            late += report.late_commits;
+        }
         assert!(
             window <= COMMIT + BUSY,
             "after kill {kill}: calls given {window:?} before are lost: {report}"
         );
     }
-    println!("{kills} kills: of {given} calls {lost} lost; the oldest was {longest:?} old");
+    println!(
+        "{kills} kills: of {given} calls {lost} lost; the oldest was {longest:?} old; within {COMMIT:?}: \
+         {within} of {kills} kills; the logs tell of {late} commits that were late"
+    );
 }

@@ -1,7 +1,7 @@
 """Servers and clients over TLS for the table of TLS libraries.
 
 rows.py serve KIND PORT CERT KEY      KIND: aiohttp, uvicorn, grpc
-rows.py ask KIND PORT CERT PATH...    KIND: aiohttp, grpc
+rows.py ask KIND PORT CERT PATH...    KIND: aiohttp, grpc, awscrt
 """
 
 import asyncio
@@ -82,6 +82,22 @@ def ask_grpc(port, cert, paths):
     with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
         for path in paths:
             assert channel.unary_unary(path)(b"hello", timeout=20) == b"hello"
+
+
+def ask_awscrt(port, _cert, paths):
+    from awscrt import http, io
+
+    options = io.TlsContextOptions()
+    options.verify_peer = False
+    tls = io.ClientTlsContext(options).new_connection_options()
+    connection = http.HttpClientConnection.new("127.0.0.1", port, tls_connection_options=tls)
+    connection = connection.result(20)
+    for path in paths:
+        headers = http.HttpHeaders([("host", "localhost")])
+        stream = connection.request(http.HttpRequest("GET", path, headers))
+        stream.activate()
+        assert stream.completion_future.result(20) == 200
+    connection.close().result(20)
 
 
 def main():

@@ -46,6 +46,8 @@ pub struct Tls {
     pub version: Option<String>,
     /// Host the client asked for.
     pub sni: Option<String>,
+    /// Whether it goes on from an earlier connection.
+    pub resumed: Option<bool>,
 }
 
 /// An error told in a body.

@@ -9,8 +9,9 @@
 //! - [`nginx`], [`apache`], [`script`]: servers. [`certificate`]: their TLS identity.
 //! - [`curl`], [`wrk`], [`h2load`], [`wire`]: clients.
 //! - [`namespace`], [`container`]: places to put a server in.
-//! - [`tls_row`]: one row of the table of TLS libraries; [`pypi`], [`tls_servers`]: programs for it.
-//! - [`npm`]: packages for Node.
+//! - [`tls_row`]: one row of the table of TLS libraries; [`pypi`], [`tls_servers`], [`tls_peer`]:
+//!   programs for it.
+//! - [`npm`]: packages for Node. [`rust_programs`]: programs in Rust, built apart.
 //! - [`ways`]: every way to move bytes over a socket.
 //! - [`prometheus`], [`bpf`]: what looks at the agent from outside.
 //!
@@ -35,7 +36,9 @@ pub mod prerequisites;
 pub mod prometheus;
 pub mod pypi;
 pub mod running;
+pub mod rust_programs;
 pub mod script;
+pub mod tls_peer;
 pub mod tls_row;
 pub mod tls_servers;
 pub mod wait;

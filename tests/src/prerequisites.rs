@@ -27,8 +27,9 @@ pub fn live(programs: &[&str]) -> Option<Turn> {
 /// Waits for this test's turn if everything needed is there; else prints what is missing.
 ///
 /// A need is `root`, `cgroup2`, `ipv6`, `pypi:NAME` for a program or package of
-/// [`crate::pypi`], `npm:NAME` for a package of [`crate::npm`], `php:soap`, or the name of a
-/// program.
+/// [`crate::pypi`], `npm:NAME` for a package of [`crate::npm`], `rust:NAME` for one of
+/// [`crate::rust_programs`], `php:soap`, `file:PATH` for what a package brings that is no program,
+/// or the name of a program.
 ///
 /// # Panics
 /// If something is missing and `OBSERVER_TESTS_STRICT` is set, or the lock file cannot be made.
@@ -119,6 +120,17 @@ fn lacks(need: &str) -> Option<String> {
                 format!("needs {name} from the npm registry (cargo xtask test installs it)")
             })
         }
+        name if name.starts_with("file:") => {
+            let path = name.trim_start_matches("file:");
+            let there = std::path::Path::new(path).exists();
+            (!there).then(|| format!("needs {path} (cargo xtask test installs its package)"))
+        }
+        name if name.starts_with("rust:") => {
+            let name = name.trim_start_matches("rust:");
+            crate::rust_programs::program(name)
+                .is_none()
+                .then(|| format!("needs {name} of tests/programs (cargo xtask test builds it)"))
+        }
         "php:soap" => {
             let modules = Command::new("php").arg("-m").output();
             let there = modules.is_ok_and(|output| {
@@ -139,6 +151,9 @@ fn package_of(program: &str) -> &'static str {
         "ip" => " (Debian: iproute2)",
         "apache2" => " (Debian: apache2-bin)",
         "node" => " (Debian: nodejs)",
+        "cc" => " (Debian: gcc)",
+        "objcopy" | "readelf" => " (Debian: binutils)",
+        "xz" => " (Debian: xz-utils)",
         "promtool" => " (Debian: prometheus)",
         "javac" | "java" => " (Debian: default-jdk-headless)",
         "setpriv" | "unshare" => " (Debian: util-linux)",

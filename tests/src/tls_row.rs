@@ -197,7 +197,8 @@ fn probe_cost(libraries: &str) -> Result<String> {
     let wanted = libraries.split(", ").next().unwrap_or_default();
     let places = rows
         .iter()
-        .find(|row| row["library"] == wanted)
+        // The agent has a TLS library too, which nobody probes.
+        .find(|row| row["library"] == wanted && row["attached"] == true)
         .and_then(|row| row["places"].as_array());
     for place in places.into_iter().flatten() {
         if place["emulated"] == true {

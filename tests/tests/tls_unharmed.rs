@@ -1,13 +1,12 @@
 //! A program whose TLS library is probed goes on as if nothing were there: it serves 100,000 calls
 //! while the probes come and go ten times, and every answer has exactly the bytes it should.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::running::Running;
-use observer_tests::tls_servers::{go_programs, go_server};
+use observer_tests::tls_servers::{envoy_server, go_programs, go_server, haproxy_server};
 use observer_tests::{Agent, Certificate, live, port};
 
 /// Requests of one connection, and connections one after the other.
@@ -17,13 +16,17 @@ const ATTACHED: usize = 10;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// The Go program asks 100,000 times and compares each body, while agents come and go.
-fn is_unharmed(client: &Path, port: u16, server: &mut Running) -> Result<()> {
+/// `body` is what every answer must have; without one, what the Go server sends.
+fn is_unharmed(port: u16, server: &mut Running, body: Option<&str>) -> Result<()> {
+    let programs = go_programs()?;
+    let client = programs.first().context("no Go program")?;
     let paths: Vec<String> = (0..CALLS).map(|n| format!("/{n}")).collect();
     let mut command = Command::new(client);
     command
         .args(["-http1", "-get", &format!("https://127.0.0.1:{port}")])
         .args(["-count", &CONNECTIONS.to_string()])
         .args(["-paths", &paths.join(",")])
+        .args(body.map(|body| format!("-want={body}")))
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let mut asking = Running::start("the Go client", &mut command)?;
@@ -69,5 +72,28 @@ fn go_serves_what_it_should_while_probes_come_and_go() -> Result<()> {
     let program = programs.first().context("no Go program")?;
     let (certificate, port) = (Certificate::new()?, port::free());
     let mut server = go_server(program, &certificate, port)?;
-    is_unharmed(program, port, &mut server)
+    is_unharmed(port, &mut server, None)
+}
+
+#[test]
+fn envoy_serves_what_it_should_while_probes_come_and_go() -> Result<()> {
+    let Some(_turn) = live(&["openssl", "pypi:go", "pypi:envoy/_bin/envoy"]) else {
+        return Ok(());
+    };
+    let (certificate, port) = (Certificate::new()?, port::free());
+    let folder = tempfile::TempDir::new()?;
+    let mut server = envoy_server(folder.path(), &certificate, port)?;
+    is_unharmed(port, &mut server, Some("hello"))
+}
+
+/// OpenSSL, and buffers in memory.
+#[test]
+fn haproxy_serves_what_it_should_while_probes_come_and_go() -> Result<()> {
+    let Some(_turn) = live(&["openssl", "pypi:go", "haproxy"]) else {
+        return Ok(());
+    };
+    let (certificate, port) = (Certificate::new()?, port::free());
+    let folder = tempfile::TempDir::new()?;
+    let mut server = haproxy_server(folder.path(), &certificate, port)?;
+    is_unharmed(port, &mut server, Some("hello"))
 }

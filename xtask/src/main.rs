@@ -12,6 +12,7 @@ mod npm;
 mod packages;
 mod pypi;
 mod run;
+mod rust_programs;
 mod setup;
 mod source;
 mod step;

@@ -13,14 +13,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::tools::on_path;
 
-/// A program and the Debian package that brings it.
+/// A program, or the path of another file, and the Debian package that brings it.
 pub struct Package {
     program: &'static str,
     package: &'static str,
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 25] = [
+const NEEDED: [Package; 33] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -48,6 +48,15 @@ const NEEDED: [Package; 25] = [
     needed("npm", "npm"),
     needed("prometheus-alertmanager", "prometheus-alertmanager"),
     needed("rsyslogd", "rsyslog"),
+    // A small program of the tests is built with TLS libraries that few others use.
+    needed("cc", "gcc"),
+    needed("xz", "xz-utils"),
+    needed("/usr/include/openssl/ssl.h", "libssl-dev"),
+    needed("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"),
+    needed("/usr/include/mbedtls/ssl.h", "libmbedtls-dev"),
+    needed("lighttpd", "lighttpd"),
+    needed("/usr/lib/lighttpd/mod_wolfssl.so", "lighttpd-mod-wolfssl"),
+    needed("/usr/lib/lighttpd/mod_mbedtls.so", "lighttpd-mod-mbedtls"),
 ];
 
 /// Asked by Debian's packages before they start a service (policy-rc.d, 101: no).
@@ -78,7 +87,8 @@ pub fn has(program: &str) -> bool {
                 .any(|line| line == "soap")
         });
     }
-    on_path(program).is_some()
+    (program.starts_with('/') && Path::new(program).exists())
+        || on_path(program).is_some()
         || ["/usr/sbin", "/sbin"]
             .iter()
             .any(|folder| Path::new(folder).join(program).is_file())

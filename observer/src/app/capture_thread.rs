@@ -305,6 +305,7 @@ fn publish(
         Err(error) => tracing::warn!(%error, "the counts of protocols cannot be read"),
     }
     metrics.set_processes(translator.books());
+    metrics.set_proved(translator.proved());
     metrics.set_pipeline(
         "capture",
         &[
@@ -313,6 +314,8 @@ fn publish(
             ("tls_streams", counts.tls_streams),
             ("tls_bound_nested", counts.tls_bound_nested),
             ("tls_bound_matched", counts.tls_bound_matched),
+            ("tls_left_out", counts.tls_left_out),
+            ("tls_unproved", counts.tls_unproved),
             ("calls_left_out", gate.left_out),
             ("table_full", counts.tables_full),
             ("embryo_lost", counts.embryos_lost),

@@ -204,7 +204,7 @@ impl LibraryProbes {
         if let Some(before) = self.probed.remove(&candidate.target) {
             AttachedLibrary::detach_all(before.outcome);
         }
-        let number = self.numbers.number(&plan.library);
+        let number = self.numbers.number(plan);
         // Gone with its process: the next that maps it will do.
         let Ok(file) = candidate.open() else {
             return;

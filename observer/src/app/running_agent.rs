@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::cli::{AgentBooks, BooksLine};
+use crate::cli::{AgentBooks, BooksLine, SignatureLine};
 
 /// Longer than an agent under load takes; nobody waits for one that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(super) fn books(address: SocketAddr) -> Option<AgentBooks> {
 fn read(address: SocketAddr, page: &str) -> AgentBooks {
     let mut ledger = BTreeMap::<(String, String), (u64, u64)>::new();
     let mut processes = BTreeMap::<(String, String), (u64, u64)>::new();
+    let mut signatures = Vec::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let Some((series, value)) = line.rsplit_once(' ') else {
             continue;
@@ -39,6 +40,16 @@ fn read(address: SocketAddr, page: &str) -> AgentBooks {
             continue;
         };
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        if name == "observer_tls_signature_connections"
+            && let Some(library) = label(labels, "library")
+        {
+            signatures.push(SignatureLine {
+                library,
+                connections: value,
+                proved: label(labels, "proved").as_deref() == Some("yes"),
+            });
+            continue;
+        }
         let (table, key, bytes) = if let Some(rest) = name.strip_prefix("observer_capture_")
             && let Some(source) = label(labels, "source")
         {
@@ -100,6 +111,7 @@ fn read(address: SocketAddr, page: &str) -> AgentBooks {
         address: address.to_string(),
         ledger: lines(ledger),
         processes: lines(processes),
+        signatures,
     }
 }
 
@@ -128,6 +140,7 @@ observer_process_bytes_total{process=\"nginx\",fate=\"delivered\"} 700
 observer_process_tls_connections_total{process=\"nginx\",plaintext=\"read\"} 4
 observer_process_tls_bytes_total{process=\"nginx\",plaintext=\"read\"} 90
 observer_process_tls_connections_total{process=\"nginx\",plaintext=\"unread\"} 0
+observer_tls_signature_connections{library=\"boringssl\",proved=\"yes\"} 2
 ";
         let books = read(([127, 0, 0, 1], 9464).into(), page);
         let rows = |lines: &[crate::cli::BooksLine]| -> Vec<_> {
@@ -151,6 +164,13 @@ observer_process_tls_connections_total{process=\"nginx\",plaintext=\"unread\"} 0
                 row("nginx", "TLS connections read", 4, 90),
                 row("nginx", "delivered", 8, 700)
             ]
+        );
+        let [line] = books.signatures.as_slice() else {
+            panic!("{:?}", books.signatures);
+        };
+        assert_eq!(
+            (line.library.as_str(), line.connections, line.proved),
+            ("boringssl", 2, true)
         );
     }
 }

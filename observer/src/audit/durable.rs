@@ -10,6 +10,12 @@ use super::error::AuditError;
 /// Writes `bytes` under a temporary name, syncs, and renames: after a crash the file is the old
 /// one or the new one. `mode` are its permissions.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuditError> {
+    replace_unhurried(path, bytes, mode)?;
+    sync_folder(path)
+}
+
+/// The same, but for some seconds a crash of the machine can bring the old file back.
+pub(super) fn replace_unhurried(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuditError> {
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new()
         .write(true)
@@ -21,8 +27,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AuditE
     file.write_all(bytes)
         .and_then(|()| file.sync_data())
         .map_err(AuditError::io("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(AuditError::io("write", path))?;
-    sync_folder(path)
+    fs::rename(&temporary, path).map_err(AuditError::io("write", path))
 }
 
 /// The same without syncing: for what can be made anew from the segments.

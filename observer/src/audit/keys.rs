@@ -1,22 +1,70 @@
 //! The signing keys: one epoch at a time, the private half of those before destroyed.
+//!
+//! A file holds a key, mode 0600; sealed if the service manager gave a credential for it.
 
-use std::fs::{self, OpenOptions};
+mod wrapping;
+
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
 
 use super::durable::{read_small, replace, sync_folder};
 use super::error::AuditError;
 use super::note::Checkpoint;
 use super::vkey::{Vkey, valid_name};
+use wrapping::Wrapping;
 
 /// A key file has about 200 bytes.
 const MOST: u64 = 4096;
 /// First line of a key file.
 const TITLE: &str = "observer audit key, keep secret";
+/// The same of one that is sealed.
+const TITLE_SEALED: &str = "observer audit key, sealed with the credential audit.key";
+const DAMAGED: &str =
+    "is damaged: the log cannot be signed any more; move its folder away to start a new one";
+
+/// What a key file says in clear.
+struct Clear {
+    sealed: bool,
+    epoch: u32,
+    created_ms: u64,
+    vkey: Vkey,
+}
+
+impl Clear {
+    fn text(&self) -> String {
+        let Self {
+            sealed,
+            epoch,
+            created_ms,
+            vkey,
+        } = self;
+        let title = if *sealed { TITLE_SEALED } else { TITLE };
+        format!("{title}\n{epoch}\n{created_ms}\n{vkey}\n")
+    }
+
+    /// With the line of the key itself.
+    fn parse(text: &str) -> Option<(Self, &str)> {
+        let mut lines = text.lines();
+        let sealed = match lines.next()? {
+            TITLE => false,
+            TITLE_SEALED => true,
+            _ => return None,
+        };
+        let clear = Self {
+            sealed,
+            epoch: lines.next()?.parse().ok()?,
+            created_ms: lines.next()?.parse().ok()?,
+            vkey: Vkey::parse(lines.next()?).ok()?,
+        };
+        Some((clear, lines.next()?))
+    }
+}
 
 /// The key of one epoch.
 struct EpochKey {
@@ -40,47 +88,113 @@ impl EpochKey {
         })
     }
 
-    fn text(&self) -> String {
+    /// Writes it to its file.
+    fn write(&self, path: &Path, wrapping: Option<&Wrapping>) -> Result<(), AuditError> {
         let Self {
             epoch,
             created_ms,
             key,
             vkey,
         } = self;
-        let seed = BASE64.encode(key.to_bytes());
-        format!("{TITLE}\n{epoch}\n{created_ms}\n{vkey}\n{seed}\n")
+        let clear = Clear {
+            sealed: wrapping.is_some(),
+            epoch: *epoch,
+            created_ms: *created_ms,
+            vkey: vkey.clone(),
+        };
+        let clear = clear.text();
+        let seed = Zeroizing::new(key.to_bytes());
+        let line = match wrapping {
+            Some(wrapping) => wrapping.seal(path, &clear, &seed)?,
+            None => BASE64.encode(*seed),
+        };
+        let text = Zeroizing::new(format!("{clear}{line}\n"));
+        replace(path, text.as_bytes(), 0o600)
     }
 
-    fn read(path: &Path) -> Result<Option<Self>, AuditError> {
-        let Some(bytes) = read_small(path, MOST)? else {
+    /// Reads it back, and whether its file must be written anew because it is not sealed as it
+    /// should be.
+    fn read(path: &Path, wrapping: Option<&Wrapping>) -> Result<Option<(Self, bool)>, AuditError> {
+        let Some(bytes) = read_small(path, MOST)?.map(Zeroizing::new) else {
             return Ok(None);
         };
-        let parsed = std::str::from_utf8(&bytes).ok().and_then(|text| {
-            let mut lines = text.lines();
-            if lines.next() != Some(TITLE) {
-                return None;
-            }
-            let epoch = lines.next()?.parse().ok()?;
-            let created_ms = lines.next()?.parse().ok()?;
-            let vkey = Vkey::parse(lines.next()?).ok()?;
-            let seed = BASE64.decode(lines.next()?).ok()?;
-            let key = SigningKey::from_bytes(&seed.try_into().ok()?);
-            (Vkey::new(vkey.name(), &key) == vkey).then_some(Self {
-                epoch,
-                created_ms,
-                key,
-                vkey,
-            })
-        });
-        parsed
-            .map(Some)
-            .ok_or_else(|| AuditError::bad(path, "is damaged: the log cannot be signed any more; move its folder away to start a new one"))
+        let damaged = || AuditError::bad(path, DAMAGED);
+        let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
+        let (clear, line) = Clear::parse(text).ok_or_else(damaged)?;
+        let (seed, outdated) = if clear.sealed {
+            let Some(wrapping) = wrapping else {
+                return Err(AuditError::bad(
+                    path,
+                    "is sealed: start the agent as the unit that has the credential audit.key (LoadCredentialEncrypted=)",
+                ));
+            };
+            let opened = wrapping.open(&clear.text(), line).ok_or_else(|| {
+                AuditError::bad(
+                    path,
+                    "is sealed with another credential than audit.key: give that one too, as audit.key.old",
+                )
+            })?;
+            (opened.seed, opened.outdated)
+        } else {
+            let seed = BASE64.decode(line).map(Zeroizing::new);
+            let seed = seed.map_err(|_| damaged())?;
+            let seed = seed.as_slice().try_into().map_err(|_| damaged())?;
+            (Zeroizing::new(seed), wrapping.is_some())
+        };
+        let Clear {
+            sealed: _,
+            epoch,
+            created_ms,
+            vkey,
+        } = clear;
+        let key = SigningKey::from_bytes(&seed);
+        if Vkey::new(vkey.name(), &key) != vkey {
+            return Err(damaged());
+        }
+        let key = Self {
+            epoch,
+            created_ms,
+            key,
+            vkey,
+        };
+        Ok(Some((key, outdated)))
     }
+}
+
+/// What a key file tells without its key.
+fn read_clear(path: &Path) -> Result<Option<(u32, Vkey)>, AuditError> {
+    let Some(bytes) = read_small(path, MOST)?.map(Zeroizing::new) else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    match Clear::parse(text) {
+        Some((clear, _)) if clear.sealed => Ok(Some((clear.epoch, clear.vkey))),
+        // Of one that is not sealed it can be seen whether both halves fit.
+        _ => Ok(EpochKey::read(path, None)?.map(|(key, _)| (key.epoch, key.vkey))),
+    }
+}
+
+/// Opens a file whose bytes are to be overwritten.
+fn open_old(path: &Path) -> Result<File, AuditError> {
+    let open = OpenOptions::new().write(true).open(path);
+    open.map_err(AuditError::io("overwrite", path))
+}
+
+/// Overwrites the bytes of a key file, as far as the file system lets one.
+fn overwrite(mut old: &File, path: &Path) -> Result<(), AuditError> {
+    old.metadata()
+        .and_then(|meta| {
+            let length = usize::try_from(meta.len().min(MOST)).unwrap_or(0);
+            old.write_all(&vec![b'0'; length])?;
+            old.sync_data()
+        })
+        .map_err(AuditError::io("overwrite", path))
 }
 
 /// The key in force, and where it lies.
 pub(super) struct Keys {
     dir: PathBuf,
+    wrapping: Option<Wrapping>,
     current: EpochKey,
     next: Option<EpochKey>,
 }
@@ -134,13 +248,12 @@ pub(super) fn first_vkey(dir: &Path) -> Result<Option<Vkey>, AuditError> {
 /// Public half of the private key in force, if it can be read. A writer that was killed while it
 /// replaced the key has destroyed the old one and not yet renamed the new one: that one counts.
 pub(super) fn current_vkey(dir: &Path) -> Option<Result<(u32, Vkey), AuditError>> {
-    let next = || EpochKey::read(&next_path(dir)).ok().flatten();
-    match EpochKey::read(&key_path(dir)) {
-        Ok(Some(key)) => Some(Ok((key.epoch, key.vkey))),
+    match read_clear(&key_path(dir)) {
+        Ok(Some(key)) => Some(Ok(key)),
         Ok(None) | Err(AuditError::Io { .. }) => None,
-        Err(error) => Some(match next() {
-            Some(key) => Ok((key.epoch, key.vkey)),
-            None => Err(error),
+        Err(error) => Some(match read_clear(&next_path(dir)) {
+            Ok(Some(key)) => Ok(key),
+            _ => Err(error),
         }),
     }
 }
@@ -150,29 +263,32 @@ impl Keys {
     pub(super) fn open(dir: &Path, origin: &str, now_ms: u64) -> Result<Self, AuditError> {
         let (path, public) = (key_path(dir), vkey_path(dir));
         let first = first_vkey(dir)?;
+        let wrapping = Wrapping::given()?;
+        let read = |path: &Path| EpochKey::read(path, wrapping.as_ref());
         // While a key is replaced the old one may be gone already, and the new one not yet named.
-        let next = EpochKey::read(&next_path(dir)).ok().flatten();
-        let current = match (EpochKey::read(&path), first) {
+        let next = read(&next_path(dir)).ok().flatten().map(|(key, _)| key);
+        let (current, outdated) = match (read(&path), first) {
             (Ok(Some(key)), Some(_)) => key,
             // It ended between making the key and telling its public half.
-            (Ok(Some(key)), None) if key.epoch == 0 => {
+            (Ok(Some((key, outdated))), None) if key.epoch == 0 => {
                 replace(&public, format!("{}\n", key.vkey).as_bytes(), 0o644)?;
-                key
+                (key, outdated)
             }
             (Ok(None), None) => {
                 if !valid_name(origin) {
                     return Err(AuditError::bad(dir, "cannot be named after this host"));
                 }
                 let key = EpochKey::generate(origin, 0, now_ms, &path)?;
-                replace(&path, key.text().as_bytes(), 0o600)?;
+                key.write(&path, wrapping.as_ref())?;
                 replace(&public, format!("{}\n", key.vkey).as_bytes(), 0o644)?;
-                key
+                (key, false)
             }
             (Ok(Some(_)), None) => {
                 return Err(AuditError::bad(&public, "is missing"));
             }
-            (Ok(None) | Err(_), Some(_)) if next.is_some() => EpochKey::read(&next_path(dir))?
-                .ok_or_else(|| AuditError::bad(&path, "is missing"))?,
+            (Ok(None) | Err(_), Some(_)) if next.is_some() => {
+                read(&next_path(dir))?.ok_or_else(|| AuditError::bad(&path, "is missing"))?
+            }
             (Ok(None), Some(_)) => {
                 return Err(AuditError::bad(
                     &path,
@@ -182,8 +298,15 @@ impl Keys {
             (Err(error), _) => return Err(error),
         };
         let next = next.filter(|next| next.vkey != current.vkey);
+        if outdated && path.exists() {
+            // The bytes of the old file go when the sealed one is in its place.
+            let old = open_old(&path)?;
+            current.write(&path, wrapping.as_ref())?;
+            overwrite(&old, &path)?;
+        }
         Ok(Self {
             dir: dir.to_owned(),
+            wrapping,
             current,
             next,
         })
@@ -216,7 +339,7 @@ impl Keys {
         let path = next_path(&self.dir);
         let epoch = self.current.epoch.saturating_add(1);
         let next = EpochKey::generate(self.current.vkey.name(), epoch, now_ms, &path)?;
-        replace(&path, next.text().as_bytes(), 0o600)?;
+        next.write(&path, self.wrapping.as_ref())?;
         let vkey = next.vkey.to_string();
         self.next = Some(next);
         Ok((epoch, vkey))
@@ -233,16 +356,7 @@ impl Keys {
             return Ok(());
         };
         let path = key_path(&self.dir);
-        // Over the bytes of the old key, as far as the file system lets one.
-        let length = self.current.text().len();
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .and_then(|mut old| {
-                old.write_all(&vec![b'0'; length])?;
-                old.sync_data()
-            })
-            .map_err(AuditError::io("overwrite", &path))?;
+        overwrite(&open_old(&path)?, &path)?;
         fs::rename(next_path(&self.dir), &path).map_err(AuditError::io("replace", &path))?;
         sync_folder(&path)?;
         self.current = next;

@@ -1,5 +1,6 @@
 //! The log: appends records, signs checkpoints, survives crashes and full disks.
 
+mod chores;
 mod epoch;
 #[cfg(test)]
 mod full_disk;
@@ -50,6 +51,8 @@ pub struct Log {
     edge: Edge,
     file: File,
     path: PathBuf,
+    /// Index of its first record.
+    first: u64,
     /// Bytes of the segment that are whole frames.
     length: u64,
     /// Bytes that a failed write may have left behind `length`; removed before the next one.
@@ -96,8 +99,8 @@ impl Log {
         let lock = lock(dir)?;
         let mut keys = Keys::open(dir, origin, now_ms)?;
         let mut tiles = TileWriter::new(dir);
-        let last = match segment::list(dir)?.pop() {
-            Some((_, path)) => path,
+        let (first, last) = match segment::list(dir)?.pop() {
+            Some((first, path)) => (first, path),
             None => {
                 // A checkpoint over nothing, so that one is beside the log from the start on.
                 let checkpoint = checkpoint_path(dir);
@@ -107,7 +110,7 @@ impl Log {
                 }
                 let path = segment::path(dir, 0);
                 replace(&path, &segment::head(&Edge::default()), 0o600)?;
-                path
+                (0, path)
             }
         };
         let (tail, opened) = opening::read_last(dir, &last, &mut tiles)?;
@@ -127,6 +130,7 @@ impl Log {
             edge: tail.edge,
             file,
             path: last,
+            first,
             length: tail.length,
             broken: true,
             pending: Pending::default(),
@@ -249,25 +253,21 @@ impl Log {
     /// # Errors
     /// If the disk refuses: what was not written is lost and counted, what is there stays good.
     pub fn commit(&mut self, now_ms: u64) -> Result<(), AuditError> {
+        self.persist(now_ms)?;
+        while self.chore(now_ms)? {}
+        Ok(())
+    }
+
+    /// The part of [`Log::commit`] that makes safe what was appended, and no more: as soon as it
+    /// returns, nothing of that is lost by a crash.
+    pub(super) fn persist(&mut self, now_ms: u64) -> Result<(), AuditError> {
         self.clock(now_ms)?;
         self.flush()?;
         if now_ms.saturating_sub(self.checkpoint_ms) >= CHECKPOINT_MS {
             self.checkpoint()?;
             self.checkpoint_ms = now_ms;
         }
-        self.sync()?;
-        if self.length >= self.segment_bytes {
-            self.seal(now_ms)?;
-            self.next_segment()?;
-        }
-        if self.key_is_old(now_ms) {
-            self.rotate_key(now_ms)?;
-        }
-        if now_ms.saturating_sub(self.retention_ms) >= RETENTION_MS {
-            self.retention_ms = now_ms;
-            self.retain(now_ms)?;
-        }
-        Ok(())
+        self.sync_segment()
     }
 
     /// Writes and syncs everything, and signs a checkpoint over it.
@@ -368,22 +368,20 @@ impl Log {
         Ok(())
     }
 
-    /// Syncs the segment, then tells the checkpoint beside it: that one is never ahead.
-    fn sync(&mut self) -> Result<(), AuditError> {
+    fn sync_segment(&mut self) -> Result<(), AuditError> {
         if self.unsynced {
             self.file
                 .sync_data()
                 .map_err(AuditError::io("sync", &self.path))?;
             self.unsynced = false;
         }
-        if let Some(signed) = &self.unpublished {
-            let path = checkpoint_path(&self.dir);
-            replace(&path, signed.note.as_bytes(), 0o644)?;
-            // With the tiles there, whoever reads it can prove what is under it.
-            self.tiles.write()?;
-            self.anchor.put(signed.clone());
-            self.unpublished = None;
-        }
+        Ok(())
+    }
+
+    /// Syncs the segment, then tells the checkpoint beside it: that one is never ahead.
+    fn sync(&mut self) -> Result<(), AuditError> {
+        self.sync_segment()?;
+        self.publish()?;
         self.tiles.write()
     }
 
@@ -393,6 +391,7 @@ impl Log {
         replace(&path, &head, 0o600)?;
         self.file = open_for_append(&path)?;
         self.path = path;
+        self.first = self.edge.size();
         self.length = head.len() as u64;
         Ok(())
     }

@@ -40,6 +40,15 @@ pub enum OwnEvent {
         /// `queue_full`: the log could not keep up; `disk`: it could not be written.
         reason: &'static str,
     },
+    /// Records were safe on the disk later than they should be, since the last such record.
+    CommitLate {
+        /// Commits that ended too late.
+        commits: u64,
+        /// The longest time from a record that was given until it was safe, milliseconds.
+        worst_ms: u64,
+        /// The time that was promised, milliseconds.
+        window_ms: u64,
+    },
     /// Calls that a rule of the settings left out since the last such record.
     LeftOut {
         /// The rule.
@@ -197,6 +206,16 @@ impl OwnEvent {
             Self::Loss { records, reason } => {
                 (99, "loss", 3, json!({"records": records, "reason": reason}))
             }
+            Self::CommitLate {
+                commits,
+                worst_ms,
+                window_ms,
+            } => (
+                99,
+                "commit_late",
+                2,
+                json!({"commits": commits, "worst_ms": worst_ms, "window_ms": window_ms}),
+            ),
             Self::LeftOut { rule, calls } => {
                 (99, "left_out", 1, json!({"records": calls, "reason": rule}))
             }
@@ -272,6 +291,11 @@ impl OwnEvent {
                 records: 7,
                 reason: "disk",
             },
+            Self::CommitLate {
+                commits: 2,
+                worst_ms: 700,
+                window_ms: 200,
+            },
             Self::LeftOut {
                 rule: "1/100 GET /health".to_owned(),
                 calls: 8,
@@ -341,6 +365,11 @@ impl OwnEvent {
                     "disk" => "disk",
                     _ => "queue_full",
                 },
+            }),
+            "commit_late" => Some(Self::CommitLate {
+                commits: number("commits")?,
+                worst_ms: number("worst_ms")?,
+                window_ms: number("window_ms")?,
             }),
             "data_key" => Some(Self::DataKey {
                 id: text("id")?,

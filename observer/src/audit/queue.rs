@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::anchor::Anchor;
 use super::durable::{read_small, replace};
@@ -19,6 +19,7 @@ use super::witness::{self, Told};
 use super::writer::Writer;
 use crate::call::ApiCall;
 use crate::detect::Finding;
+use crate::kernel::run_behind_others;
 
 /// Batches that may wait. With [`BATCH`] it rides out a disk that stalls for most of a second at
 /// 100,000 calls a second.
@@ -52,11 +53,13 @@ pub struct AuditCounts {
     pub cosigned: u64,
     /// Checkpoints that witnesses did not sign.
     pub not_cosigned: u64,
+    /// Commits that ended later than [`AuditSettings::commit`] after a record was given.
+    pub late_commits: u64,
 }
 
 impl AuditCounts {
     /// Name and value of each, for metrics.
-    pub fn named(&self) -> [(&'static str, u64); 7] {
+    pub fn named(&self) -> [(&'static str, u64); 8] {
         let Self {
             records,
             queue_full,
@@ -65,6 +68,7 @@ impl AuditCounts {
             alarms,
             cosigned,
             not_cosigned,
+            late_commits,
         } = *self;
         [
             ("records", records),
@@ -74,8 +78,16 @@ impl AuditCounts {
             ("alarms", alarms),
             ("cosigned", cosigned),
             ("not_cosigned", not_cosigned),
+            ("late_commits", late_commits),
         ]
     }
+}
+
+/// Items that were handed over together.
+pub(super) struct Batch {
+    /// When the first was given.
+    pub(super) given: Instant,
+    pub(super) items: Vec<Item>,
 }
 
 /// Counts of both ends.
@@ -86,13 +98,16 @@ pub(super) struct Shared {
     pub(super) disk: AtomicU64,
     pub(super) failed_writes: AtomicU64,
     pub(super) alarms: AtomicU64,
+    pub(super) late_commits: AtomicU64,
     pub(super) witnessed: Arc<Told>,
 }
 
 /// The end that takes calls; never waits.
 pub struct AuditSink {
     gathered: Vec<Item>,
-    queue: SyncSender<Vec<Item>>,
+    /// When the first of them was given.
+    since: Instant,
+    queue: SyncSender<Batch>,
     shared: Arc<Shared>,
     anchor: Anchor,
 }
@@ -122,6 +137,9 @@ impl AuditSink {
     }
 
     fn push(&mut self, item: Item) {
+        if self.gathered.is_empty() {
+            self.since = Instant::now();
+        }
         self.gathered.push(item);
         if self.gathered.len() >= BATCH {
             self.flush();
@@ -133,8 +151,12 @@ impl AuditSink {
         if self.gathered.is_empty() {
             return;
         }
-        let batch = std::mem::replace(&mut self.gathered, Vec::with_capacity(BATCH));
-        let count = batch.len() as u64;
+        let items = std::mem::replace(&mut self.gathered, Vec::with_capacity(BATCH));
+        let count = items.len() as u64;
+        let batch = Batch {
+            given: self.since,
+            items,
+        };
         if self.queue.try_send(batch).is_err() {
             self.shared.queue_full.fetch_add(count, Ordering::Relaxed);
         }
@@ -153,6 +175,7 @@ impl AuditSink {
             disk,
             failed_writes,
             alarms,
+            late_commits,
             witnessed,
         } = &*self.shared;
         AuditCounts {
@@ -163,6 +186,7 @@ impl AuditSink {
             alarms: alarms.load(Ordering::Relaxed),
             cosigned: witnessed.cosigned.load(Ordering::Relaxed),
             not_cosigned: witnessed.failed.load(Ordering::Relaxed),
+            late_commits: late_commits.load(Ordering::Relaxed),
         }
     }
 }
@@ -287,6 +311,7 @@ pub fn start(
         .spawn(move || keep_index(&mut indexer, &told))?;
     let sink = AuditSink {
         gathered: Vec::with_capacity(BATCH),
+        since: Instant::now(),
         queue,
         shared,
         anchor,
@@ -305,6 +330,7 @@ pub fn start(
 /// Indexes what is new until told to stop. A search reads what is not indexed, so that nothing
 /// waits for this.
 fn keep_index(indexer: &mut Indexer, stop: &AtomicBool) {
+    run_behind_others();
     let mut told = false;
     while !stop.load(Ordering::Acquire) {
         if let Err(error) = indexer.extend(&mut || stop.load(Ordering::Acquire))

@@ -84,6 +84,10 @@ pub struct Report {
     pub tiles: u64,
     /// Hash tiles that are not there: they are made anew when the agent starts, or were pruned.
     pub tiles_missing: u64,
+    /// Commits that the agent says took longer than promised: what came in that time was safe later.
+    pub late_commits: u64,
+    /// The longest of them, milliseconds.
+    pub late_worst_ms: u64,
     /// Runs of the agent that were not ended in order: each may lack what was not committed.
     pub cut_off: u64,
     /// Where the clock was set back, as the agent said. No fault by itself.
@@ -145,6 +149,8 @@ impl fmt::Display for Report {
             data_keys_gone,
             tiles,
             tiles_missing,
+            late_commits,
+            late_worst_ms,
             cut_off,
             clock_back,
             faults,
@@ -174,6 +180,12 @@ impl fmt::Display for Report {
             writeln!(
                 out,
                 "data keys gone     {data_keys_gone}: what they sealed cannot be read any more"
+            )?;
+        }
+        if *late_commits > 0 {
+            writeln!(
+                out,
+                "late commits       {late_commits}, the latest after {late_worst_ms} ms"
             )?;
         }
         if *cut_off > 0 {

@@ -7,11 +7,11 @@ use std::path::Path;
 use super::error::AuditError;
 use super::report::Report;
 use super::sealing::Keyring;
-use super::search::{Field, Filter, Record, Search, Value};
+use super::search::{Field, Filter, Record, Search, Steps, Value};
 use super::verify::{Trust, verify};
 
 /// Columns of the plot over time.
-const STEPS: u64 = 48;
+const STEPS: usize = 48;
 /// Rows of a list.
 const MOST_ROWS: usize = 15;
 /// Findings and events of the agent listed, newest last.
@@ -130,6 +130,18 @@ impl Reader<'_> {
         Ok((counts, stats.found))
     }
 
+    fn over_time(&self, text: &str, steps: Steps) -> Result<Vec<u64>, AuditError> {
+        let filter = self.filter(text, &self.span)?;
+        let search = Search {
+            dir: self.dir,
+            filter: &filter,
+            index: true,
+            keys: self.keys,
+            from: 0,
+        };
+        search.over_time(steps)
+    }
+
     fn rows(&self, field: Field, before: &str) -> Result<Vec<Row>, AuditError> {
         let (calls, _) = self.count("type=call", Some(field))?;
         let (failed, _) = self.count(FAILED, Some(field))?;
@@ -246,15 +258,18 @@ impl Review {
         let (_, refused) = read.count("type=call auth in (failed, denied)", None)?;
         let (_, logins) = read.count("type=login", None)?;
         let (_, failed_logins) = read.count("type=login status>=400", None)?;
-        let step = (to_ms.saturating_sub(from_ms) / STEPS).max(1000);
-        let mut steps = Vec::new();
-        for n in 0..STEPS {
-            let start = from_ms + n * step;
-            let span = format!("since {} until {}", moment(start), moment(start + step));
-            let (_, calls) = read.count_in("type=call", &span, None)?;
-            let (_, failed) = read.count_in(FAILED, &span, None)?;
-            steps.push((calls, failed));
-        }
+        let steps = Steps {
+            // As the filter has it.
+            from_ms: from_ms - from_ms % 1000,
+            step_ms: (to_ms.saturating_sub(from_ms))
+                .div_ceil(STEPS as u64)
+                .max(1000),
+            count: STEPS,
+        };
+        let calls_over_time = read.over_time("type=call", steps)?.into_iter();
+        let steps = calls_over_time
+            .zip(read.over_time(FAILED, steps)?)
+            .collect();
         let (callers, _) = read.count("type=call", Some(Field::Identity))?;
         let mut ages = Vec::new();
         let mut younger: std::collections::BTreeSet<_> = callers.into_keys().flatten().collect();

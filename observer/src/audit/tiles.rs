@@ -75,6 +75,11 @@ impl TileWriter {
         }
     }
 
+    /// Tiles wait to be written.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Tiles that could not be written and are no longer held.
     pub(super) const fn given_up(&self) -> u64 {
         self.given_up

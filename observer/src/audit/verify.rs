@@ -342,6 +342,12 @@ impl Walk<'_> {
             Some(OwnEvent::Loss { records, .. }) => self.report.lost += records,
             Some(OwnEvent::DataKey { id, sha256 }) => self.data_key(at, &id, &sha256),
             Some(OwnEvent::LeftOut { calls, .. }) => self.report.left_out += calls,
+            Some(OwnEvent::CommitLate {
+                commits, worst_ms, ..
+            }) => {
+                self.report.late_commits += commits;
+                self.report.late_worst_ms = self.report.late_worst_ms.max(worst_ms);
+            }
             Some(OwnEvent::Alarm { what, .. }) => {
                 let what = format!("the agent raised an alarm: {what}");
                 self.report.fault(Some(at), what);

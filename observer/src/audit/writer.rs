@@ -11,11 +11,13 @@ use super::inbox;
 use super::log::Log;
 use super::ocsf::Ocsf;
 use super::own_event::OwnEvent;
-use super::queue::{Item, Shared, unix_ms};
+use super::pace::{Late, Pace};
+use super::queue::{Batch, Item, Shared, unix_ms};
 use super::record_head::RecordHead;
 use super::sampling::Sampling;
 use super::sealing::Sealer;
 use super::settings::AuditSettings;
+use crate::kernel::run_promptly;
 
 /// After a write failed, how long until the next try: a full disk does not empty in less.
 const RETRY: Duration = Duration::from_secs(1);
@@ -23,6 +25,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 /// How often the log says how many calls were left out: what a kill can make unsaid.
 const LEFT_OUT_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the log says that commits took too long.
+const LATE_EVERY: Duration = Duration::from_secs(10);
 
 /// The writing end.
 pub(super) struct Writer {
@@ -36,6 +41,10 @@ pub(super) struct Writer {
     ocsf: Ocsf,
     sampling: Sampling,
     sealer: Option<Sealer>,
+    pace: Pace,
+    /// Commits that took too long and that no record tells of yet.
+    late: Late,
+    late_at: Instant,
     /// When calls left out were last told of.
     left_out_at: Instant,
     quiet_since: Instant,
@@ -53,6 +62,9 @@ impl Writer {
             log,
             sampling: Sampling::new(&settings.sample),
             sealer: Sealer::new(dir, &settings.readers),
+            pace: Pace::new(settings.commit, now),
+            late: Late::default(),
+            late_at: now,
             settings,
             shared,
             queue_full_told: 0,
@@ -66,35 +78,40 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, items: &Receiver<Vec<Item>>) {
+    pub(super) fn run(mut self, batches: &Receiver<Batch>) {
+        if let Err(error) = run_promptly() {
+            tracing::info!(%error, "the audit log's thread has the usual priority: on a busy host commits may be late");
+        }
         self.renew_key();
-        let mut commit_at = Instant::now() + self.settings.commit;
         loop {
-            let wait = commit_at.saturating_duration_since(Instant::now());
-            let ended = match items.recv_timeout(wait) {
-                Ok(batch) => {
-                    for item in batch {
+            let wait = self.pace.due().saturating_duration_since(Instant::now());
+            match batches.recv_timeout(wait) {
+                Ok(Batch { given, items }) => {
+                    self.pace.given(given);
+                    for item in items {
                         self.item(&item);
                     }
-                    false
                 }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            if ended {
-                self.not_before = None;
-                self.losses();
-                self.left_out();
-                self.own(&OwnEvent::Stop);
-                let sealed = self.log.seal(unix_ms());
-                self.outcome(sealed);
-                return;
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.end();
+                    return;
+                }
             }
-            if Instant::now() >= commit_at {
+            if Instant::now() >= self.pace.due() {
                 self.commit();
-                commit_at = Instant::now() + self.settings.commit;
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.not_before = None;
+        self.losses();
+        self.left_out();
+        self.late();
+        self.own(&OwnEvent::Stop);
+        let sealed = self.log.seal(unix_ms());
+        self.outcome(sealed);
     }
 
     fn item(&mut self, item: &Item) {
@@ -152,14 +169,19 @@ impl Writer {
     }
 
     fn commit(&mut self) {
-        if self.not_before.is_some_and(|time| Instant::now() < time) {
+        let began = Instant::now();
+        if self.not_before.is_some_and(|time| began < time) {
+            // Nothing is promised of what is counted as lost.
+            self.pace = Pace::new(self.settings.commit, began);
             return;
         }
         self.not_before = None;
         self.losses();
-        self.renew_key();
         if self.left_out_at.elapsed() >= LEFT_OUT_EVERY {
             self.left_out();
+        }
+        if self.late_at.elapsed() >= LATE_EVERY {
+            self.late();
         }
         for alarm in self.shared.witnessed.alarms() {
             self.shared.alarms.fetch_add(1, Ordering::Relaxed);
@@ -169,8 +191,37 @@ impl Writer {
             self.quiet_since = Instant::now();
             self.own(&OwnEvent::Heartbeat);
         }
-        let committed = self.log.commit(unix_ms());
+        let committed = self.log.persist(unix_ms());
+        if let Some(late) = self.pace.committed(began, Instant::now()) {
+            let commits = late.commits;
+            self.shared
+                .late_commits
+                .fetch_add(commits, Ordering::Relaxed);
+            self.late.add(late);
+        }
+        let good = committed.is_ok();
         self.outcome(committed);
+        if good {
+            self.chores(began);
+        }
+    }
+
+    /// What can wait until everything that was given is safe: as much as fits before the next
+    /// commit, and one thing at least.
+    fn chores(&mut self, began: Instant) {
+        let until = self.pace.free_until(began);
+        loop {
+            match self.log.chore(unix_ms()) {
+                Ok(true) if Instant::now() < until => {}
+                Ok(true) => return,
+                Ok(false) => break,
+                Err(error) => {
+                    self.outcome(Err(error));
+                    return;
+                }
+            }
+        }
+        self.renew_key();
         if self.asked_at.elapsed() >= ASKED_EVERY {
             self.asked_at = Instant::now();
             for (path, request) in inbox::waiting(&self.dir) {
@@ -180,6 +231,20 @@ impl Writer {
                 }
                 self.outcome(applied);
             }
+        }
+    }
+
+    /// Says how many commits took too long.
+    fn late(&mut self) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.late_at = Instant::now();
+        let Late { commits, worst } = std::mem::take(&mut self.late);
+        if commits > 0 {
+            self.own(&OwnEvent::CommitLate {
+                commits,
+                worst_ms: millis(worst),
+                window_ms: millis(self.settings.commit),
+            });
         }
     }
 

@@ -55,6 +55,10 @@ impl<K: Copy + Eq + Hash, V> Bounded<K, V> {
         None
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter()
+    }
+
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.remove(key)
     }

@@ -21,12 +21,38 @@ const SERVER_HELLO: u8 = 2;
 
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_ALPN: u16 = 16;
+const EXTENSION_SESSION_TICKET: u16 = 35;
+const EXTENSION_PRE_SHARED_KEY: u16 = 41;
 const EXTENSION_SUPPORTED_VERSIONS: u16 = 43;
+
+/// `random` of a hello with which a server asks for another hello of the client (RFC 8446 4.1.3).
+const RETRY: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+/// Longest session id (RFC 5246 7.4.1.2).
+const MOST_SESSION: usize = 32;
 
 /// The first bytes of both directions of one connection, until the hellos are read.
 #[derive(Debug, Default)]
 pub(super) struct Hellos {
     sides: [Side; 2],
+    client: Option<Session>,
+    /// Of a hello that decides, seen as a whole.
+    server: Option<Session>,
+}
+
+/// What of a hello tells whether a connection goes on from an earlier one.
+#[derive(Debug, Default)]
+struct Session {
+    /// The session that the client names, or the server goes on with.
+    id: Vec<u8>,
+    /// The client has a ticket (RFC 5077 3.2).
+    ticket: bool,
+    /// The server took a key that both had.
+    key: bool,
+    /// The server asks for another hello.
+    retry: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,8 +89,28 @@ impl Hellos {
         let cut = u32::try_from(payload.len()).unwrap_or(u32::MAX) < len;
         side.done = whole || cut;
         let before = hello.clone();
-        let _ = read(&message, hello);
+        let complete = self::whole(&message);
+        let mut session = Session::default();
+        let _ = read(&message, hello, &mut session);
+        match message.first() {
+            Some(&CLIENT_HELLO) if complete => self.client = Some(session),
+            Some(&SERVER_HELLO) if complete && !session.retry => self.server = Some(session),
+            _ => {}
+        }
+        // What was told before stays: later packets say nothing of it.
+        hello.resumed = hello.resumed.or_else(|| self.resumed(hello.version));
         *hello != before
+    }
+
+    fn resumed(&self, version: Option<TlsVersion>) -> Option<bool> {
+        let server = self.server.as_ref()?;
+        if version? == TlsVersion::Tls13 {
+            return Some(server.key);
+        }
+        let client = self.client.as_ref()?;
+        // Of a ticket without an id only what follows would tell whether it was taken.
+        (!client.id.is_empty() || !client.ticket)
+            .then(|| !client.id.is_empty() && client.id == server.id)
     }
 
     /// Nothing more is to be learnt.
@@ -107,15 +153,16 @@ fn whole(message: &[u8]) -> bool {
 }
 
 /// Reads as far as it goes: `None` is the end of what is there.
-fn read(message: &[u8], hello: &mut TlsHello) -> Option<()> {
+fn read(message: &[u8], hello: &mut TlsHello, session: &mut Session) -> Option<()> {
     let mut reader = Reader(message);
     let kind = reader.u8()?;
     let length = reader.u24()?;
     let mut body = Reader(reader.up_to(length));
     let legacy = TlsVersion::of(body.u16()?);
-    body.take(32)?;
-    let session = usize::from(body.u8()?);
-    body.take(session)?;
+    session.retry = body.take(32)? == RETRY;
+    let length = usize::from(body.u8()?);
+    let id = body.take(length)?;
+    session.id = id.get(..MOST_SESSION).unwrap_or(id).to_vec();
     match kind {
         CLIENT_HELLO => {
             hello.version_offered = legacy;
@@ -146,6 +193,14 @@ fn read(message: &[u8], hello: &mut TlsHello) -> Option<()> {
             }
             (CLIENT_HELLO, EXTENSION_SUPPORTED_VERSIONS) => versions(content, hello),
             (SERVER_HELLO, EXTENSION_SUPPORTED_VERSIONS) => chosen(content, hello),
+            (CLIENT_HELLO, EXTENSION_SESSION_TICKET) => {
+                session.ticket = length > 0;
+                Some(())
+            }
+            (SERVER_HELLO, EXTENSION_PRE_SHARED_KEY) => {
+                session.key = true;
+                Some(())
+            }
             (SERVER_HELLO, EXTENSION_ALPN) if whole => {
                 hello.alpn = protocols(content).into_iter().next();
                 Some(())
@@ -280,10 +335,14 @@ mod tests {
     }
 
     fn server_hello(extensions: &[u8]) -> Vec<u8> {
+        server_hello_of(&[7; 32], &[], extensions)
+    }
+
+    fn server_hello_of(random: &[u8; 32], session: &[u8], extensions: &[u8]) -> Vec<u8> {
         let body = [
             &[3, 3][..],
-            &[7; 32],
-            &vector(1, &[]),
+            random,
+            &vector(1, session),
             &[0x13, 0x02, 0],
             &vector(2, extensions),
         ]
@@ -313,6 +372,7 @@ mod tests {
                 version: Some(TlsVersion::Tls13),
                 cipher: Some(0x1302),
                 alpn: None,
+                resumed: Some(false),
             }
         );
     }
@@ -325,6 +385,90 @@ mod tests {
         assert!(hellos.push(false, 1, len(&server), &server, &mut hello));
         assert_eq!(hello.version, Some(TlsVersion::Tls12));
         assert_eq!(hello.alpn.as_deref(), Some("h2"));
+    }
+
+    /// What is known after a client's hello that names session `[9; 32]`, and this of the server.
+    fn resumed(server: &[u8]) -> Option<bool> {
+        let (mut hellos, mut hello) = (Hellos::default(), TlsHello::default());
+        let client = client_hello(b"a.example");
+        hellos.push(false, 1, len(&client), &client, &mut hello);
+        assert_eq!(hello.resumed, None);
+        hellos.push(true, 1, len(server), server, &mut hello);
+        hello.resumed
+    }
+
+    #[test]
+    fn a_connection_that_goes_on_from_an_earlier_one_is_known() {
+        let tls13 = extension(EXTENSION_SUPPORTED_VERSIONS, &[3, 4]);
+        let key = extension(EXTENSION_PRE_SHARED_KEY, &[0, 0]);
+        let with_key = [&tls13[..], &key].concat();
+        let (random, session) = ([7; 32], [9; 32]);
+        // In TLS 1.3 the server always gives the session back, which says nothing.
+        assert_eq!(
+            resumed(&server_hello_of(&random, &session, &tls13)),
+            Some(false)
+        );
+        assert_eq!(
+            resumed(&server_hello_of(&random, &session, &with_key)),
+            Some(true)
+        );
+        assert_eq!(
+            resumed(&server_hello_of(&random, &session, b"")),
+            Some(true)
+        );
+        for other in [&[][..], &[8; 32]] {
+            assert_eq!(resumed(&server_hello_of(&random, other, b"")), Some(false));
+        }
+        // Another hello follows, which is not read.
+        assert_eq!(resumed(&server_hello_of(&RETRY, &session, &tls13)), None);
+        // What comes after the hellos does not take it back.
+        let (mut hellos, mut hello) = (Hellos::default(), TlsHello::default());
+        let server = server_hello_of(&random, &session, &with_key);
+        hellos.push(true, 1, len(&server), &server, &mut hello);
+        Hellos::default().push(true, 500, 5, b"\x14\x03\x03\x00\x01", &mut hello);
+        assert_eq!(hello.resumed, Some(true));
+        // Cut short: the key may be behind the cut.
+        let server = server_hello_of(&random, &session, &with_key);
+        assert_eq!(resumed(&server[..server.len() - 1]), None);
+    }
+
+    #[test]
+    fn a_client_that_names_no_session_goes_on_from_none_unless_it_has_a_ticket() {
+        let client = |extensions: &[u8]| {
+            let body = [
+                &[3, 3][..],
+                &[7; 32],
+                &vector(1, &[]),
+                &vector(2, &[0xc0, 0x2f]),
+                &vector(1, &[0]),
+                &vector(2, extensions),
+            ]
+            .concat();
+            record(CLIENT_HELLO, &body)
+        };
+        let ticket = |content: &[u8]| client(&extension(EXTENSION_SESSION_TICKET, content));
+        for (client, expected) in [
+            (client(b""), Some(false)),
+            (ticket(b""), Some(false)),
+            (ticket(b"ticket"), None),
+        ] {
+            let (mut hellos, mut hello) = (Hellos::default(), TlsHello::default());
+            let server = server_hello_of(&[7; 32], &[], b"");
+            hellos.push(false, 1, len(&client), &client, &mut hello);
+            hellos.push(true, 1, len(&server), &server, &mut hello);
+            assert_eq!(hello.resumed, expected);
+        }
+    }
+
+    #[test]
+    fn without_the_clients_hello_only_tls_1_3_tells() {
+        let tls13 = extension(EXTENSION_SUPPORTED_VERSIONS, &[3, 4]);
+        for (extensions, expected) in [(&tls13[..], Some(false)), (b"", None)] {
+            let (mut hellos, mut hello) = (Hellos::default(), TlsHello::default());
+            let server = server_hello_of(&[7; 32], &[9; 32], extensions);
+            hellos.push(true, 1, len(&server), &server, &mut hello);
+            assert_eq!(hello.resumed, expected);
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::stream::Direction;
 /// least; the most allows for a handshake message or session ticket in the same packet, and CBC
 /// padding.
 const ADDED: std::ops::RangeInclusive<u64> = 17..=320;
+/// What a record adds at the least.
+pub(super) const RECORD_ADDS: u64 = *ADDED.start();
 /// Plaintext of one record (RFC 8446 5.1).
 const RECORD: u64 = 16_384;
 
@@ -107,7 +109,7 @@ impl Operation {
 }
 
 /// `ciphertext` bytes may be records that hold `plaintext` bytes.
-fn fits(plaintext: u64, ciphertext: u64) -> bool {
+pub(super) fn fits(plaintext: u64, ciphertext: u64) -> bool {
     let records = plaintext.div_ceil(RECORD).max(1);
     ciphertext.checked_sub(plaintext).is_some_and(|added| {
         (ADDED.start() * records..=ADDED.end() + ADDED.start() * 2 * records).contains(&added)

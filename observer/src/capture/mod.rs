@@ -9,13 +9,17 @@ mod bounded;
 mod embryos;
 mod hello;
 mod libraries;
+mod likely_http;
 mod listing;
 mod matching;
+mod one_way;
 mod owners;
+mod proof;
+mod proofs;
 mod tls_binding;
 mod translator;
 
 pub use books::Fates;
-pub use libraries::Libraries;
+pub use libraries::{Libraries, Proved};
 pub use listing::Listing;
 pub use translator::{CaptureCounts, Translator};

@@ -343,7 +343,8 @@ impl TlsBinding {
         }
     }
 
-    fn matched(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
+    /// The socket of an object was found by what its thread did next to it.
+    pub(super) fn matched(&mut self, stream: u64, cookie: u64, out: &mut impl FnMut(Input<'_>)) {
         let Some(state) = self.streams.get_mut(&stream) else {
             return;
         };

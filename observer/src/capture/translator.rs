@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use observer_common::socket::{SOCKET_KTLS, SOCKET_TCP};
-use observer_common::tls::LIBRARY_KERNEL;
+use observer_common::tls::{LIBRARY_KERNEL, LIBRARY_ONE_WAY, is_one_way};
 
 use crate::discover::Process;
 use crate::kernel::RawEvent;
@@ -11,9 +11,11 @@ use crate::stream::{Bytes, ConnId, Input, Segment};
 
 use super::books::{Fates, ProcessBooks};
 use super::embryos::Embryos;
-use super::libraries::Libraries;
+use super::libraries::{Libraries, Proved};
 use super::listing::Listing;
+use super::one_way::{Joined, OneWayPlaintext, OneWays};
 use super::owners::Owners;
+use super::proofs::Proofs;
 use super::tls_binding::{Packet, Plaintext, SocketCall, TlsBinding};
 
 /// What became of TLS objects and sockets.
@@ -25,6 +27,10 @@ pub struct CaptureCounts {
     pub tls_bound_nested: u64,
     /// Bound by a socket call next to the library call.
     pub tls_bound_matched: u64,
+    /// Pieces of plaintext whose socket did not become known, of libraries that cannot do without.
+    pub tls_left_out: u64,
+    /// Pieces of plaintext of libraries found by signature that did not prove themselves.
+    pub tls_unproved: u64,
     /// Tables were full and the oldest entry had to go.
     pub tables_full: u64,
     /// First segments whose socket never showed.
@@ -36,6 +42,10 @@ pub struct CaptureCounts {
 pub struct Translator {
     libraries: Libraries,
     tls: TlsBinding,
+    /// Objects that carry one direction each.
+    one_ways: OneWays,
+    /// What libraries found by signature have moved, until they have proved themselves.
+    proofs: Option<Box<Proofs>>,
     /// First segments whose socket is not known yet.
     embryos: Embryos,
     /// The same for data in a SYN.
@@ -49,8 +59,10 @@ impl Translator {
     /// `libraries` says what the numbers in events mean.
     pub fn new(libraries: Libraries) -> Self {
         Self {
+            proofs: Some(Box::new(Proofs::new(libraries.clone()))),
             libraries,
             tls: TlsBinding::default(),
+            one_ways: OneWays::default(),
             embryos: Embryos::of_handshakes(),
             fast_opened: Embryos::of_syns(),
             owners: Owners::default(),
@@ -65,6 +77,8 @@ impl Translator {
             tls_streams: tls.streams,
             tls_bound_nested: tls.bound_nested,
             tls_bound_matched: tls.bound_matched,
+            tls_left_out: self.one_ways.left_out(),
+            tls_unproved: self.proofs.as_ref().map_or(0, |it| it.left_out()),
             tables_full: self.tls.forgotten(),
             embryos_lost: self.embryos.lost() + self.fast_opened.lost(),
         }
@@ -73,6 +87,11 @@ impl Translator {
     /// What became of the payload of each process whose connections ended, by its name.
     pub fn books(&self) -> impl Iterator<Item = (&Arc<str>, &Fates)> {
         self.books.lines()
+    }
+
+    /// Libraries found by signature, and what they have shown.
+    pub fn proved(&self) -> Vec<Proved> {
+        self.libraries.proved()
     }
 
     /// TLS connections and TLS objects kept now.
@@ -87,6 +106,20 @@ impl Translator {
 
     /// Takes one event. `process` says who a process is.
     pub fn push(
+        &mut self,
+        event: &RawEvent<'_>,
+        process: &mut impl FnMut(u32) -> Arc<Process>,
+        out: &mut impl FnMut(Input<'_>),
+    ) {
+        // Out of its place for a moment, as it takes what the rest gives.
+        let Some(mut proofs) = self.proofs.take() else {
+            return;
+        };
+        self.translate(event, process, &mut |input| proofs.pass(input, out));
+        self.proofs = Some(proofs);
+    }
+
+    fn translate(
         &mut self,
         event: &RawEvent<'_>,
         process: &mut impl FnMut(u32) -> Arc<Process>,
@@ -186,7 +219,7 @@ impl Translator {
                         flow,
                         payload,
                     };
-                    self.push(&segment, process, out);
+                    self.translate(&segment, process, out);
                     return;
                 }
                 if flags.first() {
@@ -221,6 +254,7 @@ impl Translator {
                 books,
             } => {
                 let owner = self.owners.remove(cookie);
+                self.one_ways.closed(cookie, time_ns);
                 let tls = self.tls.closed(cookie, time_ns);
                 let reader = tls.as_ref().and_then(|end| end.process.clone());
                 let process = reader.or(owner);
@@ -234,10 +268,34 @@ impl Translator {
                 }
             }
             RawEvent::Plaintext {
+                time_ns,
+                direction,
+                ref body,
+                payload,
+                ..
+            } if is_one_way(body.library) => {
+                let plaintext = OneWayPlaintext {
+                    object: body.stream,
+                    tid: body.tid,
+                    library: body.library & !LIBRARY_ONE_WAY,
+                    time_ns,
+                    direction,
+                    offset: body.offset,
+                    moved: body.moved,
+                    bytes: payload,
+                };
+                let whose = || process(body.tgid);
+                let (tls, libraries) = (&mut self.tls, &self.libraries);
+                self.one_ways.plaintext(&plaintext, whose, &mut |joined| {
+                    let tls = &mut *tls;
+                    Joint { tls, libraries }.push(&joined, &mut *out);
+                });
+            }
+            RawEvent::Plaintext {
                 cookie,
                 time_ns,
                 direction,
-                body,
+                ref body,
                 payload,
             } => {
                 let conn = ConnId(body.stream);
@@ -285,9 +343,19 @@ impl Translator {
                     direction,
                     moved: body.moved,
                 };
+                let (tls, libraries) = (&mut self.tls, &self.libraries);
+                self.one_ways.socket_call(&call, &mut |joined| {
+                    let tls = &mut *tls;
+                    Joint { tls, libraries }.push(&joined, &mut *out);
+                });
                 self.tls.socket_call(&call, out);
             }
-            RawEvent::TlsFreed { time_ns, stream } => self.tls.ended(stream, time_ns, out),
+            RawEvent::TlsFreed { time_ns, stream } => {
+                // One object of a connection may end before the connection does.
+                if !self.one_ways.freed(stream) {
+                    self.tls.ended(stream, time_ns, out);
+                }
+            }
         }
     }
 
@@ -296,7 +364,59 @@ impl Translator {
         self.embryos.expire(now_ns);
         self.fast_opened.expire(now_ns);
         self.owners.tick(now_ns);
-        self.tls.tick(now_ns, out);
+        self.one_ways.tick(now_ns);
+        if let Some(proofs) = &mut self.proofs {
+            self.tls.tick(now_ns, &mut |input| proofs.pass(input, out));
+            proofs.tick(out);
+        }
+    }
+}
+
+/// Where plaintext of objects that were put together goes on.
+struct Joint<'a> {
+    tls: &'a mut TlsBinding,
+    libraries: &'a Libraries,
+}
+
+impl Joint<'_> {
+    fn push(&mut self, joined: &Joined<'_>, out: &mut impl FnMut(Input<'_>)) {
+        let Joined {
+            stream,
+            cookie,
+            ref process,
+            library,
+            time_ns,
+            direction,
+            offset,
+            moved,
+            bytes,
+        } = *joined;
+        let conn = ConnId(stream);
+        let whose = || Arc::clone(process);
+        if let Some(process) = self.tls.open(stream, time_ns, whose, out) {
+            let tls = self.libraries.get(library);
+            out(Input::Tls { conn, tls });
+            out(Input::Owner { conn, process });
+            self.tls.matched(stream, cookie, out);
+        }
+        let plaintext = Plaintext {
+            stream,
+            cookie: Some(cookie),
+            tid: 0,
+            time_ns,
+            direction,
+            offset,
+            moved,
+        };
+        self.tls.plaintext(&plaintext, out);
+        out(Input::Bytes(Bytes {
+            conn,
+            time_ns,
+            direction,
+            offset,
+            len: u64::from(moved),
+            bytes,
+        }));
     }
 }
 

@@ -45,6 +45,19 @@ pub struct AgentBooks {
     pub ledger: Vec<BooksLine>,
     /// The same of connections that ended, by process.
     pub processes: Vec<BooksLine>,
+    /// TLS libraries found by signature.
+    pub signatures: Vec<SignatureLine>,
+}
+
+/// A TLS library whose functions were found by signature, in the agent that runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignatureLine {
+    /// Its name and version.
+    pub library: String,
+    /// Connections that have shown HTTP, until it was believed.
+    pub connections: u64,
+    /// It is believed: its calls are told.
+    pub proved: bool,
 }
 
 /// What works on this host and what does not, and why.
@@ -162,6 +175,10 @@ impl DoctorReport {
             section(&mut out, &title, rows(&agent.ledger).into_iter());
             let title = "Its books by process, of connections that ended";
             section(&mut out, title, rows(&agent.processes).into_iter());
+            if !agent.signatures.is_empty() {
+                let rows = agent.signatures.iter().map(SignatureLine::row);
+                section(&mut out, "TLS libraries that it found by signature", rows);
+            }
         }
 
         out.push_str(if self.usable() {
@@ -198,9 +215,18 @@ impl DoctorReport {
                 .collect()
         };
         let agent = agent.as_ref().map(|agent| {
+            let signatures = agent.signatures.iter().map(|line| {
+                let SignatureLine {
+                    library,
+                    connections,
+                    proved,
+                } = line;
+                json!({"library": library, "connections": connections, "proved": proved})
+            });
+            let signatures: Vec<_> = signatures.collect();
             json!({
                 "metrics": agent.address, "ledger": lines(&agent.ledger),
-                "processes": lines(&agent.processes),
+                "processes": lines(&agent.processes), "signatures": signatures,
             })
         });
         let kernel: Vec<_> = kernel
@@ -266,6 +292,26 @@ impl DoctorReport {
             "agent": agent,
         });
         harden_json(&format!("{report:#}\n"))
+    }
+}
+
+impl SignatureLine {
+    fn row(&self) -> ([String; 3], Option<String>) {
+        let Self {
+            library,
+            connections,
+            proved,
+        } = self;
+        let (mark, word) = if *proved {
+            ("ok", format!("proved by {connections} connections"))
+        } else {
+            (
+                "--",
+                "not proved: no connection has shown HTTP yet, and nothing of it is told"
+                    .to_owned(),
+            )
+        };
+        ([mark.to_owned(), library.clone(), word], None)
     }
 }
 

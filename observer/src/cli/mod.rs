@@ -18,7 +18,7 @@ pub use clap_complete::Shell;
 pub use command::{
     CliError, Command, InventoryCommand, UsageCommand, completions, parse, parse_from,
 };
-pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport};
+pub use doctor::{AgentBooks, BooksLine, Check, DoctorReport, SignatureLine};
 pub use exit::Exit;
 pub use query_args::{
     ExportArgs, ExportFormat, QueryArgs, RecordFormat, ReportArgs, ReviewArgs, ReviewCommandArgs,

@@ -18,9 +18,6 @@ const GO_TLS: &str = "crypto/tls.(*Conn).Read";
 /// Parts of names of shared objects that carry a TLS library of their own, without its symbols.
 const CARRIERS: [&str; 4] = ["cygrpc", "tcnative", "conscrypt", "boringssl"];
 
-/// Where the source of rustls lies, as it is named in the texts of its panics.
-const RUSTLS: &str = "/rustls";
-
 fn refusal(library: &str, reason: &str) -> Refusal {
     Refusal {
         library: library.to_owned(),
@@ -59,14 +56,6 @@ pub(super) fn inside(
         return Some(refusal(
             "go crypto/tls",
             "the program's table of functions is not of a layout that is known (Go 1.17 to 1.27); TLS ended by a proxy, or the other end of the connection if it is on this host, would show its calls",
-        ));
-    }
-    // In two parts, so that the agent does not find itself.
-    let rustls = [RUSTLS, "-0."].concat();
-    if is_executable && contains(image, ".rodata", &[&rustls]).is_some() {
-        return Some(refusal(
-            "rustls",
-            "rustls has no functions with a fixed interface to probe; TLS ended by a proxy, or the other end of the connection if it is on this host, would show its calls",
         ));
     }
     let carrier = CARRIERS.iter().any(|carrier| base_name.contains(carrier));

@@ -14,6 +14,7 @@ mod nss;
 pub mod placement;
 mod process;
 mod processes;
+mod rustls;
 mod signature;
 mod socket_files;
 mod target;

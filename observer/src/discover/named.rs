@@ -1,5 +1,5 @@
 //! TLS libraries whose read and write functions are found by their names: GnuTLS, wolfSSL,
-//! Mbed TLS and s2n, as a shared library or inside an executable that keeps its symbols.
+//! Mbed TLS and s2n, as a shared library or inside a file that keeps its symbols.
 //!
 //! In: an ELF image. Out: a plan, the reason why there is none, or nothing if it holds none of
 //! them. All have the shape `f(object, buffer, length, …)` and return the number of bytes.
@@ -79,7 +79,7 @@ const LIBRARIES: [Library; 4] = [
             moving("wolfSSL_write", Outbound),
         ],
         free: "wolfSSL_free",
-        version: ("\0", "5."),
+        version: ("wolfSSL ", ""),
     },
     Library {
         name: "mbedtls",
@@ -89,7 +89,8 @@ const LIBRARIES: [Library; 4] = [
             moving("mbedtls_ssl_write", Outbound),
         ],
         free: "mbedtls_ssl_free",
-        version: ("Mbed TLS ", ""),
+        // `mbed` or `Mbed`; most builds have it in libmbedcrypto only.
+        version: ("bed TLS ", ""),
     },
     Library {
         name: "s2n",
@@ -101,10 +102,9 @@ const LIBRARIES: [Library; 4] = [
 ];
 
 /// Looks for one of them in `image`, a file of this name.
-pub(super) fn find(image: &ElfImage<'_>, base_name: &str, is_executable: bool) -> Option<Finding> {
+pub(super) fn find(image: &ElfImage<'_>, base_name: &str) -> Option<Finding> {
     LIBRARIES
         .iter()
-        .filter(|library| is_executable || is_named(base_name, library.stem))
         .find_map(|library| library.find(image, base_name))
 }
 
@@ -113,6 +113,16 @@ fn is_named(base_name: &str, stem: &str) -> bool {
     base_name
         .strip_prefix(stem)
         .is_some_and(|rest| rest.starts_with(".so") || rest.starts_with('-'))
+}
+
+/// The version in a name such as `libmbedtls.so.2.28.3`; where that is a number of the interface,
+/// the library tells its version itself.
+fn in_name(base_name: &str) -> Option<String> {
+    let (_, version) = base_name.split_once("libmbedtls.so.")?;
+    let numbers = version
+        .split('.')
+        .filter(|part| part.parse::<u16>().is_ok());
+    (numbers.count() == 3).then(|| version.to_owned())
 }
 
 /// Could the name be one of these libraries, so that not finding its functions is worth a word?
@@ -163,7 +173,8 @@ impl Library {
             })
             .collect();
         let free = found.last().copied().flatten();
-        let library = match self.own_version(image) {
+        let version = self.own_version(image).or_else(|| in_name(base_name));
+        let library = match version {
             Some(version) => format!("{} {version}", self.name),
             None => self.name.to_owned(),
         };
@@ -211,7 +222,7 @@ mod tests {
             return;
         };
         let image = ElfImage::open(&file).expect("an image");
-        let Some(Finding::Plan(plan)) = find(&image, "libgnutls.so.30", false) else {
+        let Some(Finding::Plan(plan)) = find(&image, "libgnutls.so.30") else {
             panic!("no plan");
         };
         println!("{plan:#?}");

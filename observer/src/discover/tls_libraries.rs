@@ -15,7 +15,7 @@ use super::installed::{Installed, InstalledFiles, names_tls_library};
 use super::maps::{FileId, Mapping, executable_files};
 use super::placement::{self, PlacementError};
 use super::target::{Stamp, Target};
-use super::{debug_names, foreign, go, named, nss, signature, version_text};
+use super::{debug_names, foreign, go, named, nss, rustls, signature, version_text};
 use crate::recent::Recent;
 
 /// Files remembered, TLS library or not. A host has some thousands of distinct executables and
@@ -218,7 +218,7 @@ fn examine(
     if nss::is_nss(base_name) {
         return Some(nss::find(&image));
     }
-    match by_functions(&image, base_name, is_executable, version) {
+    match by_functions(&image, base_name, version) {
         Looked::Found(finding) => return Some(finding),
         Looked::Nothing(version) => {
             if is_executable && let Some(finding) = go::find(&image) {
@@ -228,13 +228,13 @@ fn examine(
             if let Some((names, found_by)) = debug_names::find(&image, is_executable)
                 && let Ok(image) = ElfImage::open(file)
                 && let Looked::Found(finding) =
-                    by_functions(&image.with_names(names), base_name, is_executable, version)
+                    by_functions(&image.with_names(names), base_name, version)
             {
                 return Some(finding.by(found_by));
             }
         }
     }
-    if let Some(finding) = signature::find(&image) {
+    if let Some(finding) = signature::find(&image).or_else(|| rustls::find(&image)) {
         return Some(finding);
     }
     let found = foreign::inside(&image, base_name, is_executable)?;
@@ -252,10 +252,9 @@ enum Looked<V> {
 fn by_functions<V: FnOnce() -> Option<String>>(
     image: &ElfImage<'_>,
     base_name: &str,
-    is_executable: bool,
     version: V,
 ) -> Looked<V> {
-    if let Some(finding) = named::find(image, base_name, is_executable) {
+    if let Some(finding) = named::find(image, base_name) {
         return Looked::Found(finding);
     }
     let refused = |error: &dyn std::fmt::Display| Looked::Found(refused(base_name, error));

@@ -196,6 +196,9 @@ fn push_call(out: &mut String, call: &ApiCall) {
         let said = |text: fn(&TlsHello) -> Option<&str>| hello.and_then(text);
         optional(out, "sni", said(|hello| hello.server_name.as_deref()));
         optional(out, "alpn", said(|hello| hello.alpn.as_deref()));
+        if let Some(resumed) = hello.and_then(|hello| hello.resumed) {
+            let _ = write!(out, ",\"resumed\":{resumed}");
+        }
         out.push('}');
     }
     list(out, "flags", flags.iter().map(|flag| flag.as_str()));
@@ -380,6 +383,7 @@ mod tests {
             version: Some(TlsVersion::Tls13),
             cipher: Some(4865),
             alpn: Some("h2".into()),
+            resumed: Some(true),
             ..TlsHello::default()
         }));
         call.flags = vec![Flag::Gap, Flag::Joined];
@@ -395,7 +399,7 @@ mod tests {
              \"process\":{\"pid\":123,\"name\":\"nginx\",\"exe\":\"/usr/sbin/nginx\",\"unit\":\"nginx.service\"},\
              \"auth\":{\"scheme\":\"bearer\",\"outcome\":\"success\"},\
              \"tls\":{\"library\":\"openssl 3.0.19\",\"version\":\"TLSv1.3\",\"cipher\":4865,\
-             \"sni\":\"shop.example\",\"alpn\":\"h2\"},\
+             \"sni\":\"shop.example\",\"alpn\":\"h2\",\"resumed\":true},\
              \"flags\":[\"gap\",\"joined\"]}\n"
         );
     }

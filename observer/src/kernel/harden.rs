@@ -33,6 +33,15 @@ pub fn run_promptly() -> Result<(), KernelError> {
     })
 }
 
+/// Lets the calling thread run when no other wants to: for work that nobody waits for.
+pub fn run_behind_others() {
+    /// The last of all.
+    const NICENESS: libc::c_int = 19;
+    // SAFETY: takes integers only; 0 is the calling thread (setpriority(2), "C library/kernel
+    // differences"). Who steps back is never refused.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
+}
+
 fn check(call: &'static str, result: libc::c_int) -> Result<(), KernelError> {
     if result == 0 {
         return Ok(());

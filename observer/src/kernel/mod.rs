@@ -43,7 +43,7 @@ pub use connection_closer::ConnectionCloser;
 pub use control::Controls;
 pub use error::KernelError;
 pub use filters::CaptureFilters;
-pub use harden::{forbid_dumps, run_promptly};
+pub use harden::{forbid_dumps, run_behind_others, run_promptly};
 pub use layout::layout;
 pub use ledger::LedgerReader;
 pub use loader::{Kernel, KernelSettings, Parts};

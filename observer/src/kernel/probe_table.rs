@@ -44,7 +44,7 @@ pub(super) struct Probe {
 }
 
 /// In load order: what others rely on comes first, and a probe before what may replace it.
-pub(super) const PROBES: [Probe; 27] = [
+pub(super) const PROBES: [Probe; 30] = [
     Probe {
         name: "socket_state",
         hook_name: "tp_btf/inet_sock_set_state",
@@ -257,6 +257,30 @@ pub(super) const PROBES: [Probe; 27] = [
         name: "tls_go_close",
         hook_name: "uprobe",
         purpose: "end of connections of Go's own TLS",
+        hook: Hook::Library,
+        required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_record_encrypt",
+        hook_name: "uprobe",
+        purpose: "plaintext that rustls encrypts",
+        hook: Hook::Library,
+        required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_record_decrypt",
+        hook_name: "uprobe",
+        purpose: "records that rustls decrypts",
+        hook: Hook::Library,
+        required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_record_decrypted",
+        hook_name: "uretprobe",
+        purpose: "plaintext that rustls has decrypted",
         hook: Hook::Library,
         required: false,
         instead_of: None,

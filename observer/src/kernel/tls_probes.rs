@@ -9,7 +9,9 @@ use aya::programs::uprobe::UProbeLink;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
 use aya::programs::{Program, UProbe};
 use observer_common::event::{INBOUND, OUTBOUND};
-use observer_common::tls::{COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCookie};
+use observer_common::tls::{
+    COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, LIBRARY_ONE_WAY, TlsCookie,
+};
 
 use super::error::chain;
 use super::loader::Kernel;
@@ -136,6 +138,10 @@ const fn program_name(point: &ProbePoint, cookies: bool) -> Option<&'static str>
         Site::GoEntry => return None,
         Site::GoReturn => "tls_go_return",
         Site::GoClose => "tls_go_close",
+        Site::RecordEncrypt if cookies => "tls_record_encrypt",
+        Site::RecordDecrypt if cookies => "tls_record_decrypt",
+        Site::RecordEncrypt | Site::RecordDecrypt => return None,
+        Site::RecordDecrypted => "tls_record_decrypted",
     })
 }
 
@@ -157,6 +163,10 @@ fn cookie(point: &ProbePoint, number: u32) -> TlsCookie {
         CountIn::PointerIn4th => COUNT_IN_4TH,
         CountIn::PointerIn5th => COUNT_IN_5TH,
         CountIn::Nothing => COUNT_NONE,
+    };
+    let number = match point.site {
+        Site::RecordEncrypt | Site::RecordDecrypt => number | LIBRARY_ONE_WAY,
+        _ => number,
     };
     let cookie = TlsCookie::new(number, direction, count);
     match passed_over {

@@ -262,6 +262,11 @@ fields! {
         };
     "sni" ["tls.sni"] Text "host that the client asked for in its TLS hello"
         |call, with| text(call.hello.as_ref().and_then(|hello| hello.server_name.as_deref()), with);
+    "resumed" ["tls.resumed"] Text "`yes` if the TLS connection goes on from an earlier one, `no` if not"
+        |call, with| {
+            let resumed = call.hello.as_ref().and_then(|hello| hello.resumed);
+            text(resumed.map(|resumed| if resumed { "yes" } else { "no" }), with)
+        };
     "flag" ["flags"] Text "what was odd, each: `conflicting_length`, `header_flood`, …"
         |call, with| call.flags.iter().any(|flag| text(Some(flag.as_str()), with));
     "sign" ["signs"] Text "what is telling, each: `scanner`, `traversal`, `sql`, `script`, `code`, `private_file`, `proxy`, `exploit_path`, `hidden`, `query_credential`, `invalid_token`, `expired_token`, `insufficient_scope`, `stale`, `sets_session`, `to_login`"

@@ -55,4 +55,8 @@ pub struct TlsHello {
     pub cipher: Option<u16>,
     /// The protocol the server chose, where it says so in the clear (up to TLS 1.2).
     pub alpn: Option<Box<str>>,
+    /// Whether the connection goes on from an earlier one (TLS 1.3: the server took a key that both
+    /// had, RFC 8446 4.2.11; before: it gave back the session that the client named, RFC 5246
+    /// 7.4.1.3 and RFC 5077 3.4). `None`: the hellos do not tell.
+    pub resumed: Option<bool>,
 }

@@ -17,7 +17,7 @@ use super::exposition::{Exposition, to_text};
 use super::process::ProcessCollector;
 use super::recorder::Recorder;
 use super::snapshot::Snapshot;
-use crate::capture::Fates;
+use crate::capture::{Fates, Proved};
 use crate::detect::RULES;
 use crate::kernel::{ProbeCost, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 
@@ -203,6 +203,11 @@ impl Metrics {
     /// Repeats which processes have a TLS library, attached or not.
     pub fn set_tls(&self, attachments: &[TlsAttachment]) {
         self.snapshot.lock().set_tls(attachments);
+    }
+
+    /// Repeats which libraries were found by signature, and what they have shown.
+    pub fn set_proved(&self, libraries: Vec<Proved>) {
+        self.snapshot.lock().set_proved(libraries);
     }
 
     /// Repeats what each probe cost when that was measured last.

@@ -16,6 +16,7 @@
 //! | `observer_probe_attached` | probe, hook, required | 1 or 0 |
 //! | `observer_probe_processors`, `observer_probe_run_seconds` | probe | what a probe costs |
 //! | `observer_tls_processes` | attached | processes with a TLS library |
+//! | `observer_tls_signature_connections` | library, proved | what libraries found by signature have shown |
 //! | `observer_pipeline_events_total`, `observer_pipeline_entries` | stage, event or table | oddities and drops; fill of the tables |
 //! | `observer_metric_series_folded_total` | | calls counted under `{other}` because of the cap on series |
 //! | `observer_build_info`, `process_…` | | the agent itself |

@@ -10,8 +10,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::capture::Fates;
+use crate::capture::{Fates, Proved};
 use crate::kernel::{Count, ProbeCost, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
+
+/// Names of libraries found by signature that have rows of their own: files of containers may say any
+/// version of themselves.
+const MOST_PROVED: usize = 64;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Whole = fn(&SourceLedger) -> Count;
@@ -31,6 +35,9 @@ pub(super) struct Reported {
     pub(super) protocols: Vec<(&'static str, u64)>,
     /// Processes with a TLS library: attached, refused.
     pub(super) tls: (u64, u64),
+    /// Libraries found by signature, by name and whether they have proved themselves: connections
+    /// that have shown it.
+    pub(super) proved: BTreeMap<(String, bool), u64>,
     /// Stage and event.
     pub(super) events: Rows,
     /// Stage and table.
@@ -49,6 +56,21 @@ impl Snapshot {
 }
 
 impl Reported {
+    pub(super) fn set_proved(&mut self, libraries: Vec<Proved>) {
+        self.proved.clear();
+        for Proved {
+            library,
+            connections,
+            proved,
+        } in libraries
+        {
+            let key = (library, proved);
+            if self.proved.len() < MOST_PROVED || self.proved.contains_key(&key) {
+                *self.proved.entry(key).or_default() += connections;
+            }
+        }
+    }
+
     pub(super) fn set_tls(&mut self, attachments: &[TlsAttachment]) {
         let refused = attachments
             .iter()
@@ -68,6 +90,7 @@ impl Collector for Snapshot {
             processes,
             protocols,
             tls,
+            proved,
             events,
             entries,
         } = &*reported;
@@ -141,6 +164,25 @@ impl Collector for Snapshot {
         family(
             &mut encoder,
             "observer_tls_processes",
+            help,
+            MetricType::Gauge,
+            &rows,
+        )?;
+
+        let help = "Connections that have shown HTTP to a TLS library found by signature, until it is believed, by whether it is";
+        let rows: Vec<_> = proved
+            .iter()
+            .map(|((library, proved), connections)| {
+                let word = if *proved { "yes" } else { "no" };
+                (
+                    [("library", library.as_str()), ("proved", word)],
+                    *connections,
+                )
+            })
+            .collect();
+        family(
+            &mut encoder,
+            "observer_tls_signature_connections",
             help,
             MetricType::Gauge,
             &rows,

@@ -20,10 +20,11 @@ func main() {
 	paths := flag.String("paths", "", "paths to ask, one after the other, with commas between")
 	count := flag.Int("count", 1, "ask this many times")
 	h1 := flag.Bool("http1", false, "speak HTTP/1.1 only")
+	want := flag.String("want", "", "body that every answer must have; empty: what this server sends")
 	flag.Parse()
 	if *get != "" {
 		for i := 0; i < *count; i++ {
-			ask(*get, strings.Split(*paths, ","), *h1)
+			ask(*get, strings.Split(*paths, ","), *h1, *want)
 		}
 		return
 	}
@@ -38,7 +39,7 @@ func main() {
 	}
 }
 
-func ask(base string, paths []string, h1 bool) {
+func ask(base string, paths []string, h1 bool, want string) {
 	transport := &http.Transport{
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 		ForceAttemptHTTP2: !h1,
@@ -53,7 +54,11 @@ func ask(base string, paths []string, h1 bool) {
 		}
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if err != nil || string(body) != path+" 0 bytes\n" {
+		expected := want
+		if expected == "" {
+			expected = path + " 0 bytes\n"
+		}
+		if err != nil || string(body) != expected {
 			fmt.Fprintln(os.Stderr, err, string(body))
 			os.Exit(1)
 		}

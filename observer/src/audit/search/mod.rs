@@ -18,6 +18,7 @@ mod frames;
 mod glance;
 mod indexer;
 mod numbers;
+mod over_time;
 mod pattern;
 mod predicate;
 mod record;
@@ -30,6 +31,7 @@ mod workers;
 pub use field::Field;
 pub use filter::{Filter, FilterError};
 pub use indexer::Indexer;
+pub use over_time::Steps;
 pub use record::{Record, Value};
 pub use run::{Each, Search, Stats};
 

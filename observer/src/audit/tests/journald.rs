@@ -5,9 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use super::forging::{Piece, records, reframe, reseal, stolen};
-use super::{START, append, check, open};
+use super::{START, append, check, open, run_once, twice_ten};
 use crate::audit::own_event::OwnEvent;
-use crate::audit::segment;
 
 /// Fifty records under the first key, fifty under the second; the key of the first is gone.
 fn two_epochs(dir: &Path) {
@@ -44,23 +43,8 @@ fn records_changed_where_the_seals_are_left_out_are_found() {
 fn a_log_that_was_cut_and_goes_on_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let mut log = open(dir);
-    append(&mut log, 10);
-    log.seal(START).unwrap();
-    let kept = fs::metadata(segment::path(dir, 0)).unwrap().len();
-    append(&mut log, 10);
-    log.seal(START + 1000).unwrap();
-    drop(log);
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(segment::path(dir, 0))
-        .unwrap();
-    file.set_len(kept).unwrap();
-    let settings = crate::audit::AuditSettings::default();
-    let (sink, thread) =
-        crate::audit::start(dir.to_owned(), "x", settings, "00".to_owned()).unwrap();
-    drop(sink);
-    thread.finish();
+    twice_ten(dir).off();
+    run_once(dir);
     let report = check(dir);
     assert_eq!(report.first_bad(), Some(10), "{report}");
     let text = report.to_string();

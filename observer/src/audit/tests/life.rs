@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{START, append, check, open, tiled};
+use super::{START, append, check, open, run_once, tiled, twice_ten};
 use crate::audit::own_event::OwnEvent;
 use crate::audit::segment;
 use crate::audit::{AuditError, AuditSettings, Log, Proof, Vkey, last_checkpoint, prove, start};
@@ -65,25 +65,8 @@ fn half_a_frame_is_dropped_and_told() {
 fn a_log_shorter_than_its_last_checkpoint_raises_an_alarm_that_stays_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let mut log = open(dir);
-    append(&mut log, 10);
-    log.seal(START).unwrap();
-    let kept = fs::metadata(segment::path(dir, 0)).unwrap().len();
-    append(&mut log, 10);
-    log.seal(START).unwrap();
-    drop(log);
-    let path = segment::path(dir, 0);
-    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.set_len(kept).unwrap();
-    let (sink, thread) = start(
-        dir.to_owned(),
-        "x",
-        AuditSettings::default(),
-        "00".to_owned(),
-    )
-    .unwrap();
-    drop(sink);
-    thread.finish();
+    twice_ten(dir).off();
+    run_once(dir);
     let report = check(dir);
     assert_eq!(report.first_bad(), Some(10), "{report}");
     assert!(
@@ -149,6 +132,31 @@ fn calls_that_rules_leave_out_are_counted_in_the_log() {
     assert!(report.good(), "{report}");
     // Start, two records of what was left out, stop; failures and what no rule names.
     assert_eq!((report.size, report.left_out), (4 + 50 + 1000, 500 + 450));
+}
+
+#[test]
+fn commits_that_end_too_late_are_counted_and_told_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let settings = AuditSettings {
+        // No disk is as fast.
+        commit: Duration::from_micros(1),
+        ..AuditSettings::default()
+    };
+    let (mut sink, thread) = start(dir.to_owned(), "x", settings, "00".to_owned()).unwrap();
+    sink.call(sample::call("GET", "/", Some(200)));
+    sink.flush();
+    let began = Instant::now();
+    while sink.counts().late_commits == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "no commit");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(sink);
+    thread.finish();
+    let report = check(dir);
+    assert!(report.good(), "{report}");
+    assert_eq!(report.late_commits, 1, "{report}");
+    assert!(report.to_string().contains("late commits       1"));
 }
 
 #[test]

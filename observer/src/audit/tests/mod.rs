@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::own_event::OwnEvent;
-use super::{AuditSettings, Log, Ocsf, Report, Trust, verify};
+use super::{AuditSettings, Log, Ocsf, Report, Trust, segment, start, verify};
 use crate::catalog::sample;
 
 /// A time that every clock is past, milliseconds.
@@ -72,6 +72,40 @@ fn tiled(dir: &Path) {
         append(&mut log, 50);
         log.seal(START + round * 1000).unwrap();
     }
+}
+
+/// A log of ten records under a checkpoint, and ten more under another.
+fn twice_ten(dir: &Path) -> Cut {
+    let mut log = open(dir);
+    append(&mut log, 10);
+    log.seal(START).unwrap();
+    let path = segment::path(dir, 0);
+    let length = fs::metadata(&path).unwrap().len();
+    append(&mut log, 10);
+    log.seal(START + 1000).unwrap();
+    Cut { path, length }
+}
+
+/// Where the first ten records of a log end.
+struct Cut {
+    path: PathBuf,
+    length: u64,
+}
+
+impl Cut {
+    /// Cuts off what comes after them; what is beside the segments stays.
+    fn off(&self) {
+        let file = fs::OpenOptions::new().write(true).open(&self.path).unwrap();
+        file.set_len(self.length).unwrap();
+    }
+}
+
+/// A start and a stop of the agent's own thread.
+fn run_once(dir: &Path) {
+    let settings = AuditSettings::default();
+    let (sink, thread) = start(dir.to_owned(), "x", settings, "00".to_owned()).unwrap();
+    drop(sink);
+    thread.finish();
 }
 
 fn check(dir: &Path) -> Report {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{START, append, check, copy, open, small};
+use super::{START, append, check, copy, open, small, twice_ten};
 use crate::audit::segment::{self, SegmentReader, Step};
 use crate::audit::{AuditError, Note, Trust, Vkey, verify};
 
@@ -74,18 +74,7 @@ fn a_segment_that_is_there_twice_is_found() {
 fn a_tail_cut_between_two_frames_is_found_by_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let mut log = open(dir);
-    append(&mut log, 10);
-    log.seal(START).unwrap();
-    let kept = fs::metadata(segment::path(dir, 0)).unwrap().len();
-    append(&mut log, 10);
-    log.seal(START + 1000).unwrap();
-    drop(log);
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(segment::path(dir, 0))
-        .unwrap();
-    file.set_len(kept).unwrap();
+    twice_ten(dir).off();
     assert_eq!(check(dir).first_bad(), Some(10));
 }
 

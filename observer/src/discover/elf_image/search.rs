@@ -4,7 +4,7 @@ use memchr::memmem;
 use object::LittleEndian as LE;
 use object::elf;
 
-use super::{ElfImage, MAX_RELOCATIONS, MAX_TABLE, SEARCH_STEP, items};
+use super::{ElfImage, Function, MAX_RELOCATIONS, MAX_TABLE, SEARCH_STEP, items};
 
 impl ElfImage<'_> {
     /// The place in the global offset table that the dynamic linker fills with the address of the
@@ -31,6 +31,70 @@ impl ElfImage<'_> {
             }
         }
         None
+    }
+
+    /// Functions defined here whose name `is` what is looked for, at most `most`, each place once.
+    /// All such names have `part` in them: a file without it costs one search.
+    pub(in crate::discover) fn functions_named(
+        &self,
+        part: &str,
+        most: usize,
+        is: impl Fn(&str) -> bool,
+    ) -> Vec<Function> {
+        let mut found: Vec<Function> = Vec::new();
+        let tables = [elf::SHT_DYNSYM, elf::SHT_SYMTAB];
+        let tables = self.sections.iter().filter(|it| tables.contains(&it.kind));
+        for section in tables {
+            let Ok(Some(strings)) = self.strings(section) else {
+                continue;
+            };
+            if memmem::find(&strings, part.as_bytes()).is_none() {
+                continue;
+            }
+            let symbols = self.table(section.offset, section.size).unwrap_or_default();
+            for symbol in items::<elf::Sym64<LE>>(&symbols) {
+                let (address, size) = (symbol.st_value.get(LE), symbol.st_size.get(LE));
+                let function = Function { address, size };
+                let defined = symbol.st_shndx.get(LE) != elf::SHN_UNDEF
+                    && symbol.st_type() == elf::STT_FUNC
+                    && address != 0;
+                if found.len() < most
+                    && defined
+                    && name_has(&strings, symbol.st_name.get(LE), part).is_some_and(&is)
+                    && !found.contains(&function)
+                {
+                    found.push(function);
+                }
+            }
+        }
+        found
+    }
+
+    /// The 64-bit words of a section as they are once the file is loaded at address 0, at most
+    /// `limit` bytes: the dynamic linker writes some of them.
+    pub(in crate::discover) fn words(&self, section: &str, limit: u64) -> Vec<u64> {
+        let Some(extent) = self.extent(section) else {
+            return Vec::new();
+        };
+        let bytes = self.bytes_at(extent.offset, extent.size.min(limit));
+        let words = bytes.as_chunks::<8>().0;
+        let mut words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        for section in self.sections.iter().filter(|it| it.kind == elf::SHT_RELA) {
+            let table = self.table(section.offset, section.size).unwrap_or_default();
+            for relocation in items::<elf::Rela64<LE>>(&table)
+                .iter()
+                .take(MAX_RELOCATIONS)
+            {
+                let at = relocation.r_offset.get(LE).checked_sub(extent.address);
+                let at = at.and_then(|at| usize::try_from(at / 8).ok());
+                if relocation.r_type(LE, false) == elf::R_X86_64_RELATIVE
+                    && let Some(word) = at.and_then(|at| words.get_mut(at))
+                {
+                    *word = relocation.r_addend.get(LE).cast_unsigned();
+                }
+            }
+        }
+        words
     }
 
     /// Gives at most `limit` bytes of a section to `look` in pieces of [`SEARCH_STEP`] bytes, each
@@ -80,6 +144,17 @@ impl ElfImage<'_> {
         });
         found
     }
+}
+
+/// The NUL-terminated text at `offset`, if it has `part` in it: at most 1 KiB, which is longer than
+/// the mangled names that are looked for.
+fn name_has<'a>(strings: &'a [u8], offset: u32, part: &str) -> Option<&'a str> {
+    const LONGEST: usize = 1024;
+    let rest = strings.get(offset as usize..)?;
+    let rest = rest.get(..LONGEST).unwrap_or(rest);
+    let name = rest.get(..memchr::memchr(0, rest)?)?;
+    memmem::find(name, part.as_bytes())?;
+    std::str::from_utf8(name).ok()
 }
 
 /// Is `text` the NUL-terminated text at `offset`?

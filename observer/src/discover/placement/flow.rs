@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use iced_x86::{FlowControl, Instruction, OpKind};
 
 use super::code::Code;
-use super::instruction::{LONGEST_INSTRUCTION, decode, emulated, is_landing_pad};
+use super::instruction::{LONGEST_INSTRUCTION, decode, emulated, is_landing_pad, refused};
 use crate::discover::elf_image::Function;
 
 /// Bytes of a function that are decoded: `SSL_read` takes 131 to 443 in the builds looked at.
@@ -45,6 +45,8 @@ pub(super) struct Step {
     pub(super) instruction: Instruction,
     /// The kernel emulates it.
     pub(super) emulated: bool,
+    /// The kernel takes no probe there.
+    pub(super) refused: bool,
     /// Addresses inside the function that may come next.
     pub(super) next: Vec<u64>,
     pub(super) exit: Exit,
@@ -176,6 +178,7 @@ impl Flow {
         }
         Step {
             emulated: emulated(bytes, instruction.len()),
+            refused: refused(bytes),
             instruction,
             next,
             exit,

@@ -32,6 +32,31 @@ pub(super) fn emulated(bytes: &[u8], length: usize) -> bool {
     )
 }
 
+/// Does the kernel refuse a uprobe on the instruction?
+///
+/// `uprobe_init_insn` in arch/x86/kernel/uprobes.c (Linux 5.10 to 6.18) takes none with a segment
+/// (`cs` and `ds` pad code so that no branch crosses 32 bytes) or `lock` prefix, no VEX or EVEX,
+/// nothing of the three-byte maps, and nothing that needs privileges or traps.
+pub(super) fn refused(bytes: &[u8]) -> bool {
+    let mut opcode = bytes.iter().copied();
+    let first = loop {
+        match opcode.next() {
+            None | Some(0x26 | 0x2e | 0x36 | 0x3e | 0xf0) => return true,
+            Some(0x40..=0x4f | 0x64..=0x67 | 0xf2 | 0xf3) => {}
+            Some(first) => break first,
+        }
+    };
+    match first {
+        0x62 | 0xc4 | 0xc5 | 0xcc | 0xcd | 0xf4 | 0xfa | 0xfb => true,
+        0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef => true,
+        0x0f => matches!(
+            opcode.next(),
+            None | Some(0x04..=0x0a | 0x0c | 0x0e | 0x0f | 0x24..=0x27 | 0x30..=0x3f)
+        ),
+        _ => false,
+    }
+}
+
 /// Full registers (`rax` for `al`) that the instruction writes, conditionally or in part included.
 pub(super) fn written(
     factory: &mut InstructionInfoFactory,
@@ -131,6 +156,31 @@ mod tests {
             &[0x5d],                         // pop
         ] {
             assert!(!emulates(bytes), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn padded_and_vector_instructions_are_refused() {
+        for bytes in [
+            &[0x2e, 0x2e, 0x41, 0x54][..],   // cs cs push r12
+            &[0x3e, 0xff, 0xe0],             // notrack jmp rax
+            &[0xf0, 0xff, 0x07],             // lock inc
+            &[0xc5, 0xf8, 0x77],             // vzeroupper
+            &[0x66, 0x0f, 0x38, 0x00, 0xc1], // pshufb
+            &[0x0f, 0x05],                   // syscall
+        ] {
+            assert!(refused(bytes), "{bytes:02x?}");
+        }
+        for bytes in [
+            &[0xf3, 0x0f, 0x1e, 0xfa][..],
+            &[0x48, 0x83, 0xec, 0x18],
+            &[0x41, 0x54],
+            &[0x64, 0x48, 0x8b, 0x04, 0x25, 0x28, 0, 0, 0], // mov rax, fs:[0x28]
+            &[0x66, 0x0f, 0x6f, 0x07],                      // movdqa
+            &[0xc3],
+            &[0xe8, 1, 0, 0, 0],
+        ] {
+            assert!(!refused(bytes), "{bytes:02x?}");
         }
     }
 

@@ -11,7 +11,8 @@
 //!    exported functions (`BIO_f_ssl`) included, and not `SSL_peek`.
 //! 2. *exported functions*: the first emulated instruction that still has the arguments, and an
 //!    emulated branch that has the result, else a uretprobe.
-//! 3. *function start*, single-stepped, with a note.
+//! 3. *function start*, single-stepped, with a note; where the kernel takes no probe on that, the
+//!    next place that still has the arguments, and each `ret`.
 
 mod arguments;
 mod call_spec;
@@ -22,6 +23,7 @@ mod instruction;
 mod library_plan;
 mod places;
 mod probe_point;
+mod records;
 mod shared_function;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ pub(super) use code::Code;
 pub(super) use go::{GoFunctions, growth_check, plan_go};
 pub use library_plan::{FoundBy, LibraryPlan};
 pub use probe_point::{CountIn, PassedOver, ProbePoint, Site, TlsCall, TlsDirection};
+pub(super) use records::plan_records;
 
 use self::arguments::ARGUMENTS;
 use self::flow::{Flow, stub_name};
@@ -48,6 +51,9 @@ pub enum PlacementError {
     /// It does not define the functions.
     #[error("it defines no {0}")]
     NoFunction(&'static str),
+    /// No instruction at its beginning or end takes a probe.
+    #[error("the kernel takes no probe on the instructions that {0} begins and ends with")]
+    NoPlace(String),
     /// A function is not where its symbol says.
     #[error("{0} is not in an executable part of the file, or does not decode")]
     NoCode(String),
@@ -176,7 +182,7 @@ fn shared_points(
         },
     );
     let keep = [&ARGUMENTS[..], &[Register::RSP]].concat();
-    let place = places::entry(&flow, &keep).unwrap_or(target);
+    let place = places::entry(&flow, &keep)?;
     Some(vec![
         point(code, name, place, Site::Entry, Some(call))?,
         point(code, name, place, Site::CallReturn, Some(call))?,
@@ -254,17 +260,24 @@ fn call_points(code: &impl Code, calls: &[CallSpec]) -> Result<Vec<ProbePoint>, 
             continue;
         }
         let keep = ARGUMENTS.get(..spec.arguments()).unwrap_or(&ARGUMENTS);
-        let start = spec.function.address;
-        let entry = places::entry(flow, keep).unwrap_or(start);
+        let no_place = || PlacementError::NoPlace(spec.name.clone());
+        if flow.steps.is_empty() {
+            return Err(PlacementError::NoCode(spec.name.clone()));
+        }
+        let entry = places::entry(flow, keep).ok_or_else(no_place)?;
         // The uretprobe finds the return address only while the stack pointer is untouched.
-        let (exit, site) = match places::result(flow).filter(|place| *place != entry) {
-            Some(place) => (place, Site::Return),
-            None => (
-                places::entry(flow, &[Register::RSP]).unwrap_or(start),
-                Site::CallReturn,
-            ),
+        let exits = match places::result(flow).filter(|place| *place != entry) {
+            Some(place) => vec![(place, Site::Return)],
+            None => match places::entry(flow, &[Register::RSP]) {
+                Some(place) => vec![(place, Site::CallReturn)],
+                None => places::returns(flow)
+                    .ok_or_else(no_place)?
+                    .into_iter()
+                    .map(|place| (place, Site::Return))
+                    .collect(),
+            },
         };
-        for (place, site) in [(entry, Site::Entry), (exit, site)] {
+        for (place, site) in [(entry, Site::Entry)].into_iter().chain(exits) {
             let point = point(code, &spec.name, place, site, Some(spec.call));
             points.push(point.ok_or_else(|| PlacementError::NoCode(spec.name.clone()))?);
         }
@@ -274,7 +287,7 @@ fn call_points(code: &impl Code, calls: &[CallSpec]) -> Result<Vec<ProbePoint>, 
 
 fn free_point(code: &impl Code, name: &str, free: Function) -> Option<ProbePoint> {
     let flow = Flow::of(code, free);
-    let place = places::entry(&flow, &[Register::RDI]).unwrap_or(free.address);
+    let place = places::entry(&flow, &[Register::RDI])?;
     point(code, name, place, Site::Free, None)
 }
 

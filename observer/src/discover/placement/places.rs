@@ -7,28 +7,47 @@ use iced_x86::{FlowControl, InstructionInfoFactory, Register};
 use super::flow::{Exit, Flow};
 use super::instruction::written;
 
+/// `ret`s of a function that probes go on: `SSL_read` has up to three.
+const MAX_RETURNS: usize = 8;
+
 /// The first instruction that the kernel emulates and that is reached, once a call, with the
-/// registers in `keep` as the caller left them. It lies in the first basic block.
+/// registers in `keep` as the caller left them; else the first such one that it takes a probe on
+/// at all. It lies in the first basic block.
 pub(super) fn entry(flow: &Flow, keep: &[Register]) -> Option<u64> {
     let mut factory = InstructionInfoFactory::new();
     let mut address = flow.start;
+    let mut stepped = None;
     loop {
-        let step = flow.steps.get(&address)?;
+        let Some(step) = flow.steps.get(&address) else {
+            return stepped;
+        };
         // A place that is jumped to may be passed more than once a call, or with other registers.
         if flow.targets.contains(&address) {
-            return None;
+            return stepped;
         }
         if step.emulated {
             return Some(address);
+        }
+        if stepped.is_none() && !step.refused {
+            stepped = Some(address);
         }
         let changed = written(&mut factory, &step.instruction)
             .iter()
             .any(|register| keep.contains(register));
         if changed || step.instruction.flow_control() != FlowControl::Next {
-            return None;
+            return stepped;
         }
         address = step.instruction.next_ip();
     }
+}
+
+/// Every `ret`, if the function ends nowhere else.
+pub(super) fn returns(flow: &Flow) -> Option<Vec<u64>> {
+    let ends = flow.steps.iter().filter(|it| it.1.exit == Exit::Return);
+    let found: Vec<u64> = ends.map(|(address, _)| *address).collect();
+    let taken = |address: &u64| flow.steps.get(address).is_some_and(|step| !step.refused);
+    let good = flow.whole && !found.is_empty() && found.len() <= MAX_RETURNS;
+    (good && found.iter().all(taken)).then_some(found)
 }
 
 /// A branch that the kernel emulates, that every path from the start to a `ret` passes exactly

@@ -40,6 +40,14 @@ pub enum Site {
     GoReturn,
     /// A uprobe in Go's own TLS. `rax` is the connection that is closed.
     GoClose,
+    /// A uprobe in the record layer of rustls, on a function that encrypts: place of the result,
+    /// object, message and sequence number are still in `rdi`, `rsi`, `rdx`, `rcx`.
+    RecordEncrypt,
+    /// The same on a function that decrypts.
+    RecordDecrypt,
+    /// A uretprobe on a function of the record layer of rustls that decrypts; `rax` is the place of
+    /// the result.
+    RecordDecrypted,
 }
 
 /// How a read or write function tells what it moved.

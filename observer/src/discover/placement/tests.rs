@@ -319,7 +319,42 @@ fn a_loop_is_no_place_for_an_entry() {
             size: 9,
         },
     );
-    assert_eq!(places::entry(&flow, &ARGUMENTS), None);
+    // Single-stepped, but passed once a call.
+    assert_eq!(places::entry(&flow, &ARGUMENTS), Some(0x2000));
+}
+
+/// `s2n_recv` of a build whose instructions are padded with prefixes, in short.
+#[test]
+fn where_the_kernel_takes_no_probe_on_the_beginning_the_next_place_and_each_ret_do() {
+    // cs push r12; cs push rbx; sub rsp, 8; test rdi, rdi; je to the second ret; call; add; pop;
+    // pop; ret; add; pop; pop; ret
+    let code = Fixture::default().with(
+        0x2000,
+        "2e4154 2e53 4883ec08 4885ff 740d e800000000 4883c408 5b 415c c3 4883c408 5b 415c c3",
+    );
+    let function = Function {
+        address: 0x2000,
+        size: 35,
+    };
+    let spec = CallSpec::new(
+        "s2n_recv",
+        function,
+        TlsDirection::Inbound,
+        CountIn::ReturnValue,
+    );
+    let points = call_points(&code, &[spec]).expect("places");
+    let places: Vec<_> = points
+        .iter()
+        .map(|point| (point.file_offset + SHIFT, point.site, point.emulated))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (0x200c, Site::Entry, true),
+            (0x201a, Site::Return, false),
+            (0x2022, Site::Return, false),
+        ]
+    );
 }
 
 #[test]
