@@ -166,8 +166,8 @@ fn end_ms(count: u64) -> u64 {
 /// Every class of query.
 fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
     println!(
-        "{:<26} {:>10} {:>10} {:>14}  query",
-        "search", "hits", "median ms", "records/s"
+        "{:<26} {:>10} {:>10} {:>14} {:>13}  query",
+        "search", "hits", "median ms", "records/s", "processor ms"
     );
     for (class, text, ask) in &CLASSES {
         let filter = Filter::parse(text, end_ms(count))?;
@@ -184,6 +184,7 @@ fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
         let mut bytes = 0;
         // A scan takes long, and is here to be compared with.
         let rounds = if scan { 1 } else { ROUNDS };
+        let before = all_processors()?;
         for _ in 0..rounds {
             let mut give = |_, record: &[u8]| {
                 bytes += record.len();
@@ -198,12 +199,14 @@ fn search(dir: &Path, count: u64) -> Result<(), Box<dyn std::error::Error>> {
             };
             times.push(began.elapsed());
         }
+        let work = (all_processors()? - before) / rounds as f64;
         times.sort();
         let median = times.get(rounds / 2).copied().unwrap_or_default();
         println!(
-            "{class:<26} {found:>10} {:>10.1} {:>14.0}  {text}",
+            "{class:<26} {found:>10} {:>10.1} {:>14.0} {:>13.0}  {text}",
             median.as_secs_f64() * 1e3,
-            count as f64 / median.as_secs_f64()
+            count as f64 / median.as_secs_f64(),
+            work * 1e3
         );
     }
     Ok(())
@@ -234,6 +237,19 @@ fn processor() -> std::io::Result<Duration> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let ns = text.split(' ').next().and_then(|word| word.parse().ok());
     Ok(Duration::from_nanos(ns.unwrap_or_default()))
+}
+
+/// Seconds of all processors that this program had, in hundredths (proc_pid_stat(5)).
+fn all_processors() -> std::io::Result<f64> {
+    /// Ticks a second, as every Linux tells programs.
+    const TICKS: f64 = 100.0;
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = text.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / TICKS)
 }
 
 fn append(dir: &Path, count: u64) -> Result<(Duration, Duration), Box<dyn std::error::Error>> {
