@@ -100,7 +100,7 @@ function!(12, unix_paired_arguments, unix_paired_result, |call, _n| {
     try_unix_begins(call.second(), 0)
 });
 function!(13, ktls_begun_arguments, ktls_begun_result, |call, _n| {
-    ktls_begins(call.first())
+    ktls_begins(call.first());
 });
 
 #[kprobe]

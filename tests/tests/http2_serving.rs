@@ -9,7 +9,7 @@ use observer_tests::agent::Launch;
 use observer_tests::agreement::Pair;
 use observer_tests::h2load::h2load;
 use observer_tests::running::{Running, run_ok};
-use observer_tests::{Agent, Agreement, Nginx, live, port, wait};
+use observer_tests::{Agent, Agreement, Certificate, Nginx, live, port, wait};
 
 const LIMIT: Duration = Duration::from_secs(45);
 
@@ -101,27 +101,31 @@ fn calls_over_http2_and_tls_are_those_in_nginx_s_log() -> Result<()> {
     served_by_nginx(true)
 }
 
-#[test]
-fn a_server_of_another_make_gives_each_call_once() -> Result<()> {
-    let Some(_turn) = live(&["h2load", "nghttp", "nghttpd"]) else {
+fn served_by_nghttpd(tls: bool) -> Result<()> {
+    let Some(_turn) = live(&["h2load", "nghttp", "nghttpd", "openssl"]) else {
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("page"), [b'x'; 5_000])?;
     let port = port::free();
     let agent = Agent::start()?;
+    let certificate = Certificate::new()?;
+    let mut server = Command::new("nghttpd");
+    server
+        .args(["--address=127.0.0.1", "--trailer", "after: body"])
+        .arg("-d")
+        .arg(folder.path());
+    if tls {
+        server
+            .arg(port.to_string())
+            .arg(certificate.key())
+            .arg(certificate.chain());
+    } else {
+        server.arg("--no-tls").arg(port.to_string());
+    }
     let _server = Running::start(
         "nghttpd",
-        Command::new("nghttpd")
-            .args([
-                "--no-tls",
-                "--address=127.0.0.1",
-                "--trailer",
-                "after: body",
-            ])
-            .arg("-d")
-            .arg(folder.path())
-            .arg(port.to_string())
+        server
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null()),
@@ -129,7 +133,8 @@ fn a_server_of_another_make_gives_each_call_once() -> Result<()> {
     wait::until("nghttpd to listen", Duration::from_secs(10), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     })?;
-    let url = format!("http://127.0.0.1:{port}/page");
+    let scheme = if tls { "https" } else { "http" };
+    let url = format!("{scheme}://127.0.0.1:{port}/page");
     h2load(&url, 2_000, 3, 50)?;
     // Padding and a body from a client that also sends priorities.
     let body = folder.path().join("page");
@@ -140,7 +145,7 @@ fn a_server_of_another_make_gives_each_call_once() -> Result<()> {
         run_ok(nghttp.args(arguments), LIMIT)?;
     }
     let seen = || agent.calls_where(|call| call.served_by(port));
-    wait::until("2,005 calls", Duration::from_secs(6), || {
+    wait::until("2,005 calls", LIMIT, || {
         seen().ok().filter(|calls| calls.len() >= 2_005)
     })?;
     std::thread::sleep(Duration::from_millis(500));
@@ -148,6 +153,7 @@ fn a_server_of_another_make_gives_each_call_once() -> Result<()> {
     ensure!(calls.len() == 2_005, "{}", calls.len());
     for call in &calls {
         ensure!(call.protocol == "h2" && call.path == "/page", "{call}");
+        ensure!(call.scheme == scheme, "{call}");
         ensure!(call.status == Some(200) && call.flags.is_empty(), "{call}");
         ensure!(call.response_bytes == Some(5_000), "{call}");
     }
@@ -155,4 +161,14 @@ fn a_server_of_another_make_gives_each_call_once() -> Result<()> {
     let bodies: Vec<_> = posts.map(|call| call.request_bytes).collect();
     ensure!(bodies == [Some(5_000); 5], "{bodies:?}");
     Ok(())
+}
+
+#[test]
+fn a_server_of_another_make_gives_each_call_once() -> Result<()> {
+    served_by_nghttpd(false)
+}
+
+#[test]
+fn a_server_of_another_make_gives_each_call_once_over_tls() -> Result<()> {
+    served_by_nghttpd(true)
 }

@@ -1,12 +1,13 @@
 //! What bodies name, and what goes over WebSocket, behind nginx: exact counts.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use observer_tests::call::listed;
-use observer_tests::{Agent, Call, Nginx, Script, ScriptServer, curl, live, wait};
+use observer_tests::{Agent, Call, Nginx, Running, Script, ScriptServer, curl, live, wait};
 
 const ROUNDS: usize = 5;
 const LIMIT: Duration = Duration::from_secs(10);
@@ -111,23 +112,21 @@ fn operations_and_errors_of_bodies_are_told_at_both_servers() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_websocket_through_nginx_is_one_call_with_its_messages() -> Result<()> {
-    let Some(_turn) = live(&["nginx", "openssl", "python3"]) else {
-        return Ok(());
-    };
-    let (server, front) = started()?;
-    let agent = Agent::start()?;
-    let mut stream = TcpStream::connect(("127.0.0.1", front.http))?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.write_all(
+/// The two ways of a connection.
+type Stream = (Box<dyn Read>, Box<dyn Write>);
+
+/// Opens a WebSocket, sends frames of several kinds, each of which must come back, and returns how
+/// many bytes were in them.
+fn echoed((mut from, mut to): Stream) -> Result<u64> {
+    to.write_all(
         b"GET /live HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )?;
+    to.flush()?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        stream.read_exact(&mut byte)?;
+        from.read_exact(&mut byte)?;
         head.push(byte[0]);
     }
     ensure!(head.starts_with(b"HTTP/1.1 101"), "{}", head.escape_ascii());
@@ -153,18 +152,55 @@ fn a_websocket_through_nginx_is_one_call_with_its_messages() -> Result<()> {
                 .zip(mask.iter().cycle())
                 .map(|(byte, mask)| byte ^ mask),
         );
-        stream.write_all(&frame)?;
+        to.write_all(&frame)?;
+        to.flush()?;
         let mut echo = vec![0; frame.len() - mask.len()];
-        stream.read_exact(&mut echo)?;
+        from.read_exact(&mut echo)?;
         ensure!(echo.ends_with(text));
         sent += text.len() as u64;
     }
-    drop(stream);
-    for port in [front.http, server.port] {
+    Ok(sent)
+}
+
+fn websocket(tls: bool) -> Result<()> {
+    let Some(_turn) = live(&["nginx", "openssl", "python3"]) else {
+        return Ok(());
+    };
+    let (server, front) = started()?;
+    let agent = Agent::start()?;
+    let (port, scheme) = if tls {
+        (front.https, "https")
+    } else {
+        (front.http, "http")
+    };
+    let mut client = None;
+    let stream: Stream = if tls {
+        // It passes on what it is given and hands out what comes, and does not wait for ever.
+        let mut command = Command::new("timeout");
+        command
+            .args(["60", "openssl", "s_client"])
+            .args(["-quiet", "-nocommands", "-no_ign_eof"])
+            .args(["-connect", &format!("127.0.0.1:{port}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let running = client.insert(Running::start("openssl s_client", &mut command)?);
+        let child = running.child();
+        let from = child.stdout.take().context("no output")?;
+        let to = child.stdin.take().context("no input")?;
+        (Box::new(from), Box::new(to))
+    } else {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        (Box::new(stream.try_clone()?), Box::new(stream))
+    };
+    let sent = echoed(stream)?;
+    drop(client);
+    for (port, scheme) in [(port, scheme), (server.port, "http")] {
         let call = agent.wait_for_call("the connection", LIMIT, |call| {
             call.served_by(port) && call.path == "/live"
         })?;
-        ensure!(call.status == Some(101), "{call}");
+        ensure!(call.status == Some(101) && call.scheme == scheme, "{call}");
         ensure!(
             call.request_bytes == Some(sent) && call.response_bytes == Some(sent),
             "{call}"
@@ -183,4 +219,14 @@ fn a_websocket_through_nginx_is_one_call_with_its_messages() -> Result<()> {
         ensure!(calls.len() == 1, "{}", listed(&calls));
     }
     Ok(())
+}
+
+#[test]
+fn a_websocket_through_nginx_is_one_call_with_its_messages() -> Result<()> {
+    websocket(false)
+}
+
+#[test]
+fn a_websocket_through_nginx_and_tls_is_one_call_with_its_messages() -> Result<()> {
+    websocket(true)
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use observer_tests::call::listed;
 use observer_tests::running::run_ok;
 use observer_tests::{
-    Agent, Call, Certificate, Running, live, npm, port, prerequisites, pypi, wait,
+    Agent, Call, Certificate, Nginx, Running, live, npm, port, prerequisites, pypi, wait,
 };
 
 const ROUNDS: usize = 5;
@@ -158,11 +158,8 @@ fn grpc_calls_over_tls_are_counted_at_the_server() -> Result<()> {
     grpc(Peer::Node, Peer::Python, &agent, true)
 }
 
-#[test]
-fn soap_calls_are_counted_by_operation_and_fault() -> Result<()> {
-    let Some(_turn) = live(&["php", "php:soap"]) else {
-        return Ok(());
-    };
+/// Calls of SOAP that PHP serves, through an nginx with TLS or not; they are counted at each server.
+fn soap(through_tls: bool) -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/soap.php");
     let agent = Agent::start()?;
     let port = port::free();
@@ -179,10 +176,18 @@ fn soap_calls_are_counted_by_operation_and_fault() -> Result<()> {
     wait::until("the server", LIMIT, || {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     })?;
+    let pass = format!("location / {{ proxy_pass http://127.0.0.1:{port}; }}");
+    let front = if through_tls {
+        Some(Nginx::start_with(1, &pass)?)
+    } else {
+        None
+    };
+    let url = front.as_ref().map_or_else(
+        || format!("http://127.0.0.1:{port}"),
+        |front| front.tls_url(""),
+    );
     let mut client = Command::new(&program);
-    client
-        .arg(&script)
-        .args([port.to_string(), ROUNDS.to_string()]);
+    client.arg(&script).args([url, ROUNDS.to_string()]);
     run_ok(&mut client, LIMIT)?;
     let expected = BTreeMap::from([
         ("/11 GetPrice 200 -".to_owned(), ROUNDS),
@@ -192,27 +197,57 @@ fn soap_calls_are_counted_by_operation_and_fault() -> Result<()> {
         ("/12 SetPrice 200 -".to_owned(), ROUNDS),
         ("/12 GetPrice 500 env:Sender".to_owned(), ROUNDS),
     ]);
-    let counted = || {
-        let mut counted = BTreeMap::new();
-        for call in agent.calls_where(|call| call.served_by(port)).ok()? {
-            let code = call.error.as_ref().and_then(|error| error.code.as_deref());
-            let line = format!(
-                "{} {} {} {}",
-                call.path,
-                call.operation.as_deref().unwrap_or("-"),
-                call.status.unwrap_or_default(),
-                code.unwrap_or("-")
-            );
-            *counted.entry(line).or_insert(0) += 1;
-        }
-        Some(counted)
-    };
     let all = |counted: &BTreeMap<String, usize>| counted.values().sum::<usize>();
-    wait::until("all calls", LIMIT, || {
-        counted().filter(|counted| all(counted) >= all(&expected))
-    })
-    .with_context(|| format!("{:#?}", counted()))?;
-    let counted = counted().context("no calls")?;
-    ensure!(counted == expected, "{counted:#?}");
+    for (port, scheme) in [
+        Some((port, "http")),
+        front.as_ref().map(|front| (front.https, "https")),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let counted = || {
+            let mut counted = BTreeMap::new();
+            for call in agent.calls_where(|call| call.served_by(port)).ok()? {
+                let code = call.error.as_ref().and_then(|error| error.code.as_deref());
+                let line = format!(
+                    "{} {} {} {}",
+                    call.path,
+                    call.operation.as_deref().unwrap_or("-"),
+                    call.status.unwrap_or_default(),
+                    code.unwrap_or("-")
+                );
+                *counted.entry(line).or_insert(0) += 1;
+            }
+            Some(counted)
+        };
+        wait::until("all calls", LIMIT, || {
+            counted().filter(|counted| all(counted) >= all(&expected))
+        })
+        .with_context(|| format!("{scheme}: {:#?}", counted()))?;
+        let counted = counted().context("no calls")?;
+        ensure!(counted == expected, "{scheme}: {counted:#?}");
+        let calls = agent.calls_where(|call| call.served_by(port))?;
+        ensure!(
+            calls.iter().all(|call| call.scheme == scheme),
+            "{}",
+            listed(&calls)
+        );
+    }
     Ok(())
+}
+
+#[test]
+fn soap_calls_are_counted_by_operation_and_fault() -> Result<()> {
+    let Some(_turn) = live(&["php", "php:soap"]) else {
+        return Ok(());
+    };
+    soap(false)
+}
+
+#[test]
+fn soap_calls_through_tls_are_counted_by_operation_and_fault() -> Result<()> {
+    let Some(_turn) = live(&["php", "php:soap", "nginx", "openssl"]) else {
+        return Ok(());
+    };
+    soap(true)
 }

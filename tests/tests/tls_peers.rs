@@ -82,6 +82,26 @@ fn openssl_inside_a_program_whose_names_are_in_its_debug_file() -> Result<()> {
     both_ends("peer-apart", Library::OpenSsl, Names::Apart, "openssl ")
 }
 
+/// Found by what its code refers to.
+#[test]
+fn openssl_inside_a_stripped_program() -> Result<()> {
+    let needs = [
+        "openssl",
+        "cc",
+        "objcopy",
+        "file:/usr/include/openssl/ssl.h",
+    ];
+    let Some(_turn) = live(&needs) else {
+        return Ok(());
+    };
+    both_ends(
+        "peer-stripped",
+        Library::OpenSsl,
+        Names::Stripped,
+        "openssl 3",
+    )
+}
+
 /// lighttpd with one of its TLS modules.
 fn lighttpd(module: &'static str, library: &'static str) -> Result<()> {
     let (certificate, port) = (Certificate::new()?, port::free());

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use observer_tests::running::Running;
-use observer_tests::tls_servers::{envoy_server, go_programs, go_server, haproxy_server};
-use observer_tests::{Agent, Certificate, live, port};
+use observer_tests::tls_row::serve;
+use observer_tests::tls_servers::{envoy_server, go_programs, go_server, haproxy_server, quiet};
+use observer_tests::{Agent, Certificate, live, port, rust_programs};
 
 /// Requests of one connection, and connections one after the other.
 const CALLS: usize = 200;
@@ -29,7 +30,13 @@ fn is_unharmed(port: u16, server: &mut Running, body: Option<&str>) -> Result<()
         .args(body.map(|body| format!("-want={body}")))
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let mut asking = Running::start("the Go client", &mut command)?;
+    goes_on("the Go client", &mut command, server)
+}
+
+/// The client asks 100,000 times and fails if an answer is not as it should be, while agents come
+/// and go.
+fn goes_on(name: &str, command: &mut Command, server: &mut Running) -> Result<()> {
+    let mut asking = Running::start(name, command)?;
     let begun = Instant::now();
     let (mut times, mut seen, mut rounds) = (0, 0, 0);
     while begun.elapsed() < LIMIT {
@@ -42,7 +49,7 @@ fn is_unharmed(port: u16, server: &mut Running, body: Option<&str>) -> Result<()
             if times >= ATTACHED {
                 break;
             }
-            asking = Running::start("the Go client", &mut command)?;
+            asking = Running::start(name, command)?;
         }
         let agent = Agent::start()?;
         std::thread::sleep(Duration::from_millis(300));
@@ -96,4 +103,24 @@ fn haproxy_serves_what_it_should_while_probes_come_and_go() -> Result<()> {
     let folder = tempfile::TempDir::new()?;
     let mut server = haproxy_server(folder.path(), &certificate, port)?;
     is_unharmed(port, &mut server, Some("hello"))
+}
+
+#[test]
+fn rustls_serves_and_asks_as_it_should_while_probes_come_and_go() -> Result<()> {
+    let Some(_turn) = live(&["openssl", "rust:rustls-row"]) else {
+        return Ok(());
+    };
+    let program = rust_programs::program("rustls-row").context("no rustls-row")?;
+    let (certificate, port) = (Certificate::new()?, port::free());
+    let mut command = Command::new(&program);
+    command
+        .args(["serve", &port.to_string()])
+        .arg(certificate.chain())
+        .arg(certificate.key());
+    let mut server = serve("rustls-row", quiet(&mut command), port)?;
+    let mut command = Command::new(&program);
+    command
+        .args(["ask", &port.to_string(), "-times", &CONNECTIONS.to_string()])
+        .args((0..CALLS).map(|n| format!("/{n}")));
+    goes_on("rustls-row", quiet(&mut command), &mut server)
 }

@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 33] = [
+const NEEDED: [Package; 34] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -57,6 +57,7 @@ const NEEDED: [Package; 33] = [
     needed("lighttpd", "lighttpd"),
     needed("/usr/lib/lighttpd/mod_wolfssl.so", "lighttpd-mod-wolfssl"),
     needed("/usr/lib/lighttpd/mod_mbedtls.so", "lighttpd-mod-mbedtls"),
+    needed("/usr/lib/lighttpd/mod_gnutls.so", "lighttpd-mod-gnutls"),
 ];
 
 /// Asked by Debian's packages before they start a service (policy-rc.d, 101: no).

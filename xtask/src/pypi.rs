@@ -30,6 +30,15 @@ pub fn folder(root: &Path) -> PathBuf {
     target.join("pypi")
 }
 
+/// A file of an installed package, such as `envoy/_bin/envoy`.
+pub fn package_file(root: &Path, path: &str) -> Option<PathBuf> {
+    let versions = std::fs::read_dir(folder(root).join("lib")).ok()?;
+    versions
+        .flatten()
+        .map(|version| version.path().join("site-packages").join(path))
+        .find(|file| file.exists())
+}
+
 /// Whether everything is there.
 pub fn complete(root: &Path) -> bool {
     std::env::var_os("OBSERVER_TESTS_PYPI").is_some()

@@ -10,6 +10,8 @@ mod nginx;
 mod overhead;
 mod parsers;
 mod report;
+mod tls;
+mod tls_servers;
 mod wrk;
 
 use anyhow::Result;
@@ -28,6 +30,7 @@ enum What {
     Bodies(bodies::Arguments),
     Churn(churn::Arguments),
     Parsers(parsers::Arguments),
+    Tls(tls::Arguments),
 }
 
 /// Runs the command.
@@ -38,5 +41,6 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         What::Bodies(arguments) => bodies::main(arguments),
         What::Churn(arguments) => churn::main(arguments),
         What::Parsers(arguments) => parsers::main(arguments),
+        What::Tls(arguments) => tls::main(arguments),
     }
 }

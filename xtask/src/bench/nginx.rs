@@ -131,7 +131,7 @@ impl Drop for Nginx {
 }
 
 /// A key and a certificate that nobody trusts, good for a day.
-fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(super) fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
     let output = Command::new("openssl")
         .args([

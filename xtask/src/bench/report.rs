@@ -190,7 +190,7 @@ fn cells(all: &[Rounds], figure: impl Fn(&Rounds) -> String) -> Vec<String> {
     all.iter().map(figure).collect()
 }
 
-fn median(figures: &[f64]) -> f64 {
+pub(super) fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -201,11 +201,11 @@ fn median(figures: &[f64]) -> f64 {
     }
 }
 
-fn least(figures: &[f64]) -> f64 {
+pub(super) fn least(figures: &[f64]) -> f64 {
     figures.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-fn most(figures: &[f64]) -> f64 {
+pub(super) fn most(figures: &[f64]) -> f64 {
     figures.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 

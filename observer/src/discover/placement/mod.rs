@@ -189,6 +189,59 @@ fn shared_points(
     ])
 }
 
+/// The functions of a library that is known to have a shared one for each direction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SharedCalls {
+    /// `SSL_read`, and what it goes on to if that is a function of its own.
+    pub(super) read: (Function, Option<Function>),
+    /// The same of `SSL_write`.
+    pub(super) write: (Function, Option<Function>),
+    /// A function where the life of an object begins, and its name.
+    pub(super) begins: Option<(&'static str, Function)>,
+}
+
+/// Plans the probes of a library whose shared functions are known.
+///
+/// # Errors
+/// [`PlacementError`] if a function has no code, or does not pass on its arguments.
+pub(super) fn plan_shared(
+    code: &impl Code,
+    library: String,
+    found_by: FoundBy,
+    calls: SharedCalls,
+) -> Result<LibraryPlan, PlacementError> {
+    let SharedCalls {
+        read,
+        write,
+        begins,
+    } = calls;
+    let mut plan = LibraryPlan {
+        library,
+        found_by,
+        points: Vec::new(),
+        notes: Vec::new(),
+    };
+    for (names, (plain, internal)) in [(&READ, read), (&WRITE, write)] {
+        // That it passes its arguments on is the last proof that it is what its name says.
+        let shared = internal
+            .and_then(|internal| shared_function::known(code, plain, internal.address))
+            .ok_or(PlacementError::NoFunction(names.internal))?;
+        let call = TlsCall {
+            direction: names.direction,
+            count: shared.count,
+            passed_over: PassedOver::None,
+        };
+        let points = shared_points(code, names.internal, shared.target, call);
+        plan.points
+            .extend(points.ok_or_else(|| PlacementError::NoPlace(names.internal.to_owned()))?);
+    }
+    if let Some((name, function)) = begins {
+        plan.points.extend(free_point(code, name, function));
+    }
+    plan.note_slow_points();
+    Ok(plan)
+}
+
 type PointsAndNotes = (Vec<ProbePoint>, Vec<String>);
 
 fn exported_points(

@@ -50,6 +50,18 @@ pub(super) fn find(code: &impl Code, plain: Function, ex: Function) -> Option<Sh
     reaches(code, ex, Registers::at_entry(), shared, MAX_FORWARDS).then_some(shared)
 }
 
+/// The same where the function that `plain` goes on to is known.
+pub(super) fn known(code: &impl Code, plain: Function, target: u64) -> Option<SharedFunction> {
+    let flow = Flow::of(code, plain);
+    if flow.steps.values().any(super::flow::Step::through_pointer) {
+        return None;
+    }
+    let mut calls = first_calls(&flow, Registers::at_entry()).into_iter();
+    let call = calls.find(|call| call.target == target)?;
+    let count = counted(&call)?;
+    Some(SharedFunction { target, count })
+}
+
 fn passes_buffer(call: &FirstCall) -> bool {
     (0..3).all(|number| call.argument(usize::from(number)) == Value::Argument(number))
 }

@@ -1,12 +1,14 @@
-//! BoringSSL inside a file that is stripped: its functions are found by what their code refers to.
+//! BoringSSL, or OpenSSL 3 (`openssl`), inside a file that is stripped: its functions are found by
+//! what their code refers to.
 //!
-//! In: an ELF image. Out: a plan, the reason why there is none, or nothing if BoringSSL is not
-//! inside. Every error that BoringSSL records names the source file and a reason (`ssl_lib.cc`,
+//! In: an ELF image. Out: a plan, the reason why there is none, or nothing if neither is inside.
+//! Every error that BoringSSL records names the source file and a reason (`ssl_lib.cc`,
 //! `include/openssl/ssl.h`), and these constants survive stripping. So a function is known by the
 //! set of reasons it can record; each must be the only one of its kind, and they must call each
 //! other as they do in the source, else nothing is probed.
 
 mod function_starts;
+mod openssl;
 mod recorded;
 
 use std::sync::Arc;
@@ -52,11 +54,15 @@ struct Found {
     handshakes: Vec<Function>,
 }
 
-/// Looks for BoringSSL in `image`.
+/// Looks for BoringSSL, then for OpenSSL 3, in `image`.
 pub(super) fn find(image: &ElfImage<'_>) -> Option<Finding> {
     if image.extent(".text")?.size < LEAST_CODE {
         return None;
     }
+    boringssl(image).or_else(|| openssl::find(image))
+}
+
+fn boringssl(image: &ElfImage<'_>) -> Option<Finding> {
     let names = image.find_texts(".rodata", FILE, MAX_COPIES);
     if names.is_empty() {
         return None;

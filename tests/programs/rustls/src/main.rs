@@ -2,7 +2,8 @@
 //!
 //! `rustls-row serve PORT CHAIN KEY` answers every request with its path as the body;
 //! `rustls-row ask PORT [-tls12] [-conns N] PATH...` asks for the paths, on N connections (1) at
-//! once, each in order, and fails unless every body is as it should be.
+//! once, each in order, and fails unless every body is as it should be; `-times N` instead asks for
+//! all of them on N connections one after the other.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -71,9 +72,10 @@ async fn ask(port: u16, rest: &[&str]) -> Result<(), Failure> {
         ["-tls12", rest @ ..] => (&[&version::TLS12][..], rest),
         rest => (&[&version::TLS13][..], rest),
     };
-    let (connections, paths) = match rest {
-        ["-conns", count, paths @ ..] => (count.parse()?, paths),
-        paths => (1, paths),
+    let (connections, times, paths) = match rest {
+        ["-conns", count, paths @ ..] => (count.parse()?, 1, paths),
+        ["-times", count, paths @ ..] => (1, count.parse()?, paths),
+        paths => (1, 1, paths),
     };
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -82,6 +84,10 @@ async fn ask(port: u16, rest: &[&str]) -> Result<(), Failure> {
         .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
+    for _ in 1..times {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        ask_in_order(connector.clone(), port, paths).await?;
+    }
     let mut asking = tokio::task::JoinSet::new();
     for paths in paths.chunks(paths.len().div_ceil(connections).max(1)) {
         let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
