@@ -32,15 +32,15 @@ pub(super) fn for_this_kernel(object: &'static [u8]) -> Cow<'static, [u8]> {
     }
 }
 
-/// The same object, with a link for each place: `uprobe.multi` becomes `uprobe`. Names end at a NUL,
-/// so the rest of the old name is never read.
+/// The same object, with a link for each place: `uprobe.multi` becomes `uprobe/multi`, which is a
+/// uprobe, in a section of its own still: what is told of functions is told by the name of their
+/// section.
 fn one_by_one(object: &[u8]) -> Vec<u8> {
     let mut object = object.to_vec();
     let places: Vec<usize> = memmem::find_iter(&object, MANY).collect();
     for place in places {
-        let suffix = place + b"probe".len()..place + MANY.len();
-        if let Some(suffix) = object.get_mut(suffix) {
-            suffix.fill(0);
+        if let Some(dot) = object.get_mut(place + b"probe".len()) {
+            *dot = b'/';
         }
     }
     object
@@ -75,9 +75,12 @@ mod tests {
         let other = one_by_one(object);
         let mut renamed: Vec<String> = before
             .iter()
-            .map(|name| name.trim_end_matches(".multi").to_owned())
+            .map(|name| name.replace(".multi", "/multi"))
             .collect();
         renamed.sort();
         assert_eq!(sections(&other), renamed);
+        let mut different = renamed.clone();
+        different.dedup();
+        assert_eq!(different, renamed, "no two sections of one name");
     }
 }
