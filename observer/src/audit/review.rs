@@ -119,27 +119,23 @@ impl Reader<'_> {
         by: Option<Field>,
     ) -> Result<(Counts, u64), AuditError> {
         let filter = self.filter(text, span)?;
-        let search = Search {
+        let (counts, stats) = self.search(&filter).count(by)?;
+        Ok((counts, stats.found))
+    }
+
+    fn search<'s>(&'s self, filter: &'s Filter) -> Search<'s> {
+        Search {
             dir: self.dir,
-            filter: &filter,
+            filter,
             index: true,
             keys: self.keys,
             from: 0,
-        };
-        let (counts, stats) = search.count(by)?;
-        Ok((counts, stats.found))
+        }
     }
 
     fn over_time(&self, text: &str, steps: Steps) -> Result<Vec<u64>, AuditError> {
         let filter = self.filter(text, &self.span)?;
-        let search = Search {
-            dir: self.dir,
-            filter: &filter,
-            index: true,
-            keys: self.keys,
-            from: 0,
-        };
-        search.over_time(steps)
+        self.search(&filter).over_time(steps)
     }
 
     fn rows(&self, field: Field, before: &str) -> Result<Vec<Row>, AuditError> {
@@ -173,42 +169,36 @@ impl Reader<'_> {
 
     fn events(&self, text: &str) -> Result<Vec<Event>, AuditError> {
         let filter = self.filter(text, &self.span)?;
-        let search = Search {
-            dir: self.dir,
-            filter: &filter,
-            index: true,
-            keys: self.keys,
-            from: 0,
-        };
         let mut events = Vec::new();
-        search.run(Some(MOST_EVENTS), &mut |index, bytes| {
-            let record = Record::parse(bytes);
-            let word = |field| match record.value(field) {
-                Value::Text(text) => text.to_owned(),
-                _ => String::new(),
-            };
-            let name = match word(Field::Rule) {
-                none if none.is_empty() => word(Field::Event),
-                rule => rule,
-            };
-            let what = match (record.message(), record.loss(), record.review()) {
-                (Some(message), _, _) => message.to_owned(),
-                (_, Some((records, reason)), _) => format!("{records} records ({reason})"),
-                (_, _, Some((reviewer, remarks))) => format!("{reviewer}: {remarks}"),
-                _ => String::new(),
-            };
-            events.push(Event {
-                time_ms: record.time_ms(),
-                index,
-                name,
-                severity: match record.value(Field::Severity) {
-                    Value::Number(severity) => severity,
-                    _ => 0,
-                },
-                what,
-            });
-            Ok::<(), AuditError>(())
-        })?;
+        self.search(&filter)
+            .run(Some(MOST_EVENTS), &mut |index, bytes| {
+                let record = Record::parse(bytes);
+                let word = |field| match record.value(field) {
+                    Value::Text(text) => text.to_owned(),
+                    _ => String::new(),
+                };
+                let name = match word(Field::Rule) {
+                    none if none.is_empty() => word(Field::Event),
+                    rule => rule,
+                };
+                let what = match (record.message(), record.loss(), record.review()) {
+                    (Some(message), _, _) => message.to_owned(),
+                    (_, Some((records, reason)), _) => format!("{records} records ({reason})"),
+                    (_, _, Some((reviewer, remarks))) => format!("{reviewer}: {remarks}"),
+                    _ => String::new(),
+                };
+                events.push(Event {
+                    time_ms: record.time_ms(),
+                    index,
+                    name,
+                    severity: match record.value(Field::Severity) {
+                        Value::Number(severity) => severity,
+                        _ => 0,
+                    },
+                    what,
+                });
+                Ok::<(), AuditError>(())
+            })?;
         Ok(events)
     }
 }
@@ -315,13 +305,7 @@ impl Reader<'_> {
     /// Records lost, and in how many losses.
     fn losses(&self) -> Result<(u64, u64), AuditError> {
         let filter = self.filter("type=agent event=loss", &self.span)?;
-        let search = Search {
-            dir: self.dir,
-            filter: &filter,
-            index: true,
-            keys: self.keys,
-            from: 0,
-        };
+        let search = self.search(&filter);
         let mut lost = 0_u64;
         let stats = search.run(None, &mut |_, bytes| {
             lost += Record::parse(bytes)
