@@ -1,9 +1,10 @@
 //! Remembers the signs of texts that come again: most requests of a server have one of a few
 //! targets, and one of a few user agents.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
 use super::{Signs, suspicion};
+use crate::hashing::Keyed;
 
 /// Texts remembered, a power of two; each takes 16 bytes.
 const REMEMBERED: usize = 1024;
@@ -15,14 +16,14 @@ const LONGEST: usize = 512;
 /// chance, and cannot be made without the key.
 #[derive(Debug)]
 pub(super) struct KnownSigns {
-    hasher: RandomState,
+    hasher: Keyed,
     known: Box<[(u64, Signs)]>,
 }
 
 impl KnownSigns {
     pub(super) fn new() -> Self {
         Self {
-            hasher: RandomState::new(),
+            hasher: Keyed::default(),
             // No text has the hash 0, as far as this is concerned.
             known: vec![(0, Signs::NONE); REMEMBERED].into(),
         }

@@ -1,8 +1,7 @@
 //! The table of services and their routes.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use super::canonical;
@@ -10,7 +9,8 @@ use super::declared::{Declared, RouteRule};
 use super::routes::{Answer, Learner};
 use super::service;
 use crate::call::ApiCall;
-use crate::recent::Recent;
+use crate::hashing::{Keyed, Seeded};
+use crate::recent::RecentHashes;
 
 /// Paths whose place is remembered: finding it costs about a microsecond, a look-up a tenth.
 const REMEMBERED_PATHS: usize = 8192;
@@ -95,7 +95,7 @@ impl CatalogCounts {
 struct Service {
     name: Arc<str>,
     /// Routes that were given out; they stay, because what was counted under them stays.
-    routes: HashSet<Arc<str>>,
+    routes: HashSet<Arc<str>, Seeded>,
     learner: Learner,
     /// What the settings and what documents say.
     ruled: Declared,
@@ -122,7 +122,7 @@ impl Service {
         };
         Self {
             name: name.into(),
-            routes: HashSet::new(),
+            routes: HashSet::default(),
             kept: learner.revision(),
             learner,
             ruled: declared(rules),
@@ -145,15 +145,15 @@ struct Known {
 #[derive(Debug)]
 pub struct Catalog {
     limits: CatalogLimits,
-    services: HashMap<Arc<str>, Service>,
+    services: HashMap<Arc<str>, Service, Seeded>,
     rules: Vec<RouteRule>,
     documents: Vec<RouteRule>,
     /// Times it was asked for what is to be kept.
     rounds: u64,
     /// By hash of service and path: with a secret key, 64 bits of it are not met by chance, and a
     /// path of any length takes the same room.
-    known: Recent<u64, Known>,
-    hasher: RandomState,
+    known: RecentHashes<Known>,
+    hasher: Keyed,
     places: usize,
     renames: VecDeque<(Arc<str>, Arc<str>)>,
     /// Since they were taken last.
@@ -176,12 +176,12 @@ impl Catalog {
     pub fn new(limits: CatalogLimits) -> Self {
         Self {
             limits,
-            services: HashMap::new(),
+            services: HashMap::default(),
             rules: Vec::new(),
             documents: Vec::new(),
             rounds: 0,
-            known: Recent::new(REMEMBERED_PATHS),
-            hasher: RandomState::new(),
+            known: RecentHashes::of_hashes(REMEMBERED_PATHS),
+            hasher: Keyed::default(),
             places: 0,
             renames: VecDeque::new(),
             new_renames: Vec::new(),

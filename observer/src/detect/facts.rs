@@ -1,6 +1,6 @@
 //! What all detections ask of a call, worked out once.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use super::finding::{Finding, client_text};
 use super::login::is_login;
 use super::rule::Rule;
 use crate::call::{ApiCall, AuthOutcome, AuthScheme, Identity, IdentityKind};
+use crate::hashing::Keyed;
 
 /// Ends of paths that pages load by the dozen.
 const STATIC: [&str; 22] = [
@@ -41,7 +42,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn of(call: &'a ApiCall, hasher: &RandomState) -> Self {
+    pub(super) fn of(call: &'a ApiCall, hasher: &Keyed) -> Self {
         let source = call.client.map(|client| network(client.ip()));
         let wide = source.map(|(address, _)| wider(address));
         let names = || call.identities.iter().map(|identity| &**identity);

@@ -1,7 +1,7 @@
 //! How services stand: weak credentials, open endpoints, old versions, ways past a gateway. Each is
 //! told once for a while, as a state of affairs and not as an attack.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use super::distinct::Distinct;
 use super::facts::Facts;
@@ -11,7 +11,8 @@ use super::rule::{
     SYMMETRIC_TOKEN,
 };
 use crate::call::{ApiCall, AuthOutcome, AuthScheme, IdentityKind, Role};
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 use crate::stream::TlsVersion;
 
 /// Endpoints and APIs remembered, about 100 bytes each.
@@ -72,26 +73,26 @@ struct Passwords {
 /// Watches how services stand.
 #[derive(Debug)]
 pub struct Posture {
-    hasher: RandomState,
-    endpoints: Recent<u64, Standing>,
-    services: Recent<u64, Site>,
-    versions: Recent<u64, Versions>,
-    users: Recent<u64, Passwords>,
+    hasher: Keyed,
+    endpoints: RecentHashes<Standing>,
+    services: RecentHashes<Site>,
+    versions: RecentHashes<Versions>,
+    users: RecentHashes<Passwords>,
 }
 
 impl Default for Posture {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
-            endpoints: Recent::new(ENDPOINTS),
-            services: Recent::new(SERVICES),
-            versions: Recent::new(ENDPOINTS),
-            users: Recent::new(USERS),
+            hasher: Keyed::default(),
+            endpoints: RecentHashes::of_hashes(ENDPOINTS),
+            services: RecentHashes::of_hashes(SERVICES),
+            versions: RecentHashes::of_hashes(ENDPOINTS),
+            users: RecentHashes::of_hashes(USERS),
         }
     }
 }
 
-fn entry<V: Default>(table: &mut Recent<u64, V>, key: u64) -> Option<&mut V> {
+fn entry<V: Default>(table: &mut RecentHashes<V>, key: u64) -> Option<&mut V> {
     Some(table.entry(key, V::default))
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::measure::Measured;
 use super::row::Row;
+use crate::hashing::AsIs;
 
 /// Rows of one dimension, with what changed since they were last taken.
 #[derive(Debug)]
 pub struct Ranking {
-    /// Each with whether it changed.
-    rows: HashMap<u64, Box<(Row, bool)>>,
+    /// By keyed hash of the name, each with whether it changed.
+    rows: HashMap<u64, Box<(Row, bool)>, AsIs>,
     /// Rows kept at least; twice as many at most.
     most: usize,
     /// No key that is not kept has more calls than this.
@@ -29,7 +30,7 @@ impl Ranking {
     /// `most` keys (Misra and Gries 1982; as an upper bound for each row, Manku and Motwani 2002).
     pub(super) fn new(most: usize) -> Self {
         Self {
-            rows: HashMap::new(),
+            rows: HashMap::default(),
             most: most.max(1),
             missed: 0,
             total: Measured::default(),
