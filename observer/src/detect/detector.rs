@@ -113,7 +113,7 @@ impl Detector {
         }
         let mut guessed = false;
         if facts.source.is_some()
-            && let Some(source) = entry(sources, facts.source_key)
+            && let Some(source) = entry(sources, facts.source_key())
         {
             guessed = source.guessed(facts.now);
             source.push(&facts, trusted, settings, out);
@@ -138,16 +138,16 @@ impl Detector {
         }
         if let Some((address, _)) = facts.source {
             if facts.refused {
-                if let Some(network) = entry(networks, facts.network_key) {
+                if let Some(network) = entry(networks, facts.network_key()) {
                     network.refused(&facts, trusted, Some(wider(address)), settings, out);
                 }
             } else if facts.accepted
-                && let Some(network) = networks.get(&facts.network_key)
+                && let Some(network) = networks.get(&facts.network_key())
             {
                 network.accepted(facts.now);
             }
         }
-        let Some(endpoint) = entry(endpoints, facts.endpoint_key) else {
+        let Some(endpoint) = entry(endpoints, facts.endpoint_key()) else {
             return;
         };
         endpoint.push(&facts, settings, out);
@@ -161,8 +161,8 @@ impl Detector {
             .as_deref()
             .is_some_and(|route| route.contains('{') && !route.starts_with('{'))
         {
-            let caller = facts.caller_key().unwrap_or(facts.source_key);
-            if let Some(pair) = entry(objects, caller ^ facts.endpoint_key.rotate_left(1)) {
+            let caller = facts.caller_key().unwrap_or(facts.source_key());
+            if let Some(pair) = entry(objects, caller ^ facts.endpoint_key().rotate_left(1)) {
                 pair.push(&facts, &mut endpoint.usual, settings, out);
             }
         }

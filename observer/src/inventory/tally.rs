@@ -1,4 +1,4 @@
-//! Sums of calls between two looks, on the thread that captures.
+//! Sums of calls between two looks, on the thread of calls.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::dimension::Dimension;
 use super::measure::Measured;
+use super::moment::Moment;
 use super::name::{write_client, write_name};
 use super::ranking::Ranking;
 use super::row::Row;
@@ -46,13 +47,14 @@ impl Meter {
             scratch,
         } = self;
         let more = Measured::of(call);
+        let moment = Moment::at(call.time_unix_ns);
         let mut caller = None;
         for (ranking, dimension) in rankings.iter_mut().zip(Dimension::ALL) {
             if !write_name(dimension, call, scratch) {
                 continue;
             }
             let key = hasher.hash_one(scratch.as_str());
-            let row = ranking.push(key, || scratch.as_str().into(), call.time_unix_ns, more);
+            let row = ranking.push(key, || scratch.as_str().into(), &moment, more);
             match dimension {
                 Dimension::Identity => caller = Some(key),
                 Dimension::Client => {
