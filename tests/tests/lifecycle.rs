@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use observer_tests::bpf::BpfObjects;
-use observer_tests::{Agent, Nginx, curl, live, requires, wait, wrk};
+use observer_tests::{Agent, Launch, Nginx, curl, live, requires, wait, wrk};
 
 /// The kernel frees programs and maps in its own time after the last reference is gone.
 const FREED: Duration = Duration::from_secs(10);
@@ -113,14 +113,17 @@ fn sigkill_leaves_nothing_in_the_kernel() -> Result<()> {
     leaves_nothing(|agent| agent.kill9().map(drop))
 }
 
-#[test]
-fn calls_made_just_before_the_end_are_written() -> Result<()> {
+/// `place`: which thread judges calls.
+fn last_calls_are_written(place: &str) -> Result<()> {
     let Some(_turn) = live(&["nginx", "openssl", "wrk"]) else {
         return Ok(());
     };
     let nginx = Nginx::start(2)?;
     nginx.file("tiny", 3)?;
-    let agent = Agent::start()?;
+    let agent = Agent::launch(Launch {
+        settings: Some(format!("[capture]\ncalls = \"{place}\"\n")),
+        ..Launch::default()
+    })?;
     wrk::wrk(&nginx.url("/tiny"), 8, 1)?;
     curl(&[nginx.url("/status/200"), nginx.url("/status/404")])?;
     let ended = agent.stop()?;
@@ -152,6 +155,16 @@ fn calls_made_just_before_the_end_are_written() -> Result<()> {
         logged.len()
     );
     Ok(())
+}
+
+#[test]
+fn calls_made_just_before_the_end_are_written() -> Result<()> {
+    last_calls_are_written("capture")
+}
+
+#[test]
+fn calls_made_just_before_the_end_are_written_by_a_thread_of_their_own() -> Result<()> {
+    last_calls_are_written("apart")
 }
 
 #[test]

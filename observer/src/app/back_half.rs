@@ -148,6 +148,35 @@ impl<W: Write> BackHalf<W> {
 
     /// Takes one call. Fails only if its line cannot be written.
     pub(super) fn call(&mut self, mut call: ApiCall) -> std::io::Result<()> {
+        self.judge(&mut call)?;
+        // The call before what it completes the evidence for.
+        if let Some(audit) = &mut self.audit {
+            audit.call(call);
+        }
+        self.tell_found()
+    }
+
+    /// Takes several, all of them even if a line cannot be written. What is left in `calls` is done
+    /// with, and of use for its memory only.
+    pub(super) fn calls(&mut self, calls: &mut Vec<ApiCall>) -> std::io::Result<()> {
+        let mut written = Ok(());
+        if self.audit.is_some() {
+            for call in calls.drain(..) {
+                written = written.and(self.call(call));
+            }
+            return written;
+        }
+        for call in calls {
+            let judged = self.judge(call).and_then(|()| self.tell_found());
+            written = written.and(judged);
+            // They are shared, and who shares them is at hand here.
+            (call.service, call.route) = (None, None);
+        }
+        written
+    }
+
+    /// Names a call, works out what it means, counts and shows it.
+    fn judge(&mut self, call: &mut ApiCall) -> std::io::Result<()> {
         let Self {
             catalog,
             judge,
@@ -165,7 +194,7 @@ impl<W: Write> BackHalf<W> {
             findings,
             excesses,
             calls,
-            audit,
+            audit: _,
             audit_watch: _,
             alerts: _,
             inventory,
@@ -173,47 +202,51 @@ impl<W: Write> BackHalf<W> {
             blocking,
         } = self;
         *calls += 1;
-        catalog.name(&mut call);
-        call.auth.outcome = judge.judge(&call);
-        if proofs.proves(&call) {
+        catalog.name(call);
+        call.auth.outcome = judge.judge(call);
+        if proofs.proves(call) {
             call.verify_identities();
         }
         if let Some(inventory) = inventory {
-            inventory.push(&call);
+            inventory.push(call);
         }
-        usage.record(&call);
+        usage.record(call);
         if let Some(meter) = meter {
-            meter.push(&call);
+            meter.push(call);
         }
-        recorder.call(&call);
-        detector.push(&call, &mut |finding| findings.push(finding));
-        posture.push(&call, &mut |finding| findings.push(finding));
-        limits.push(&call, &mut |excess| excesses.push(excess));
+        recorder.call(call);
+        detector.push(call, &mut |finding| findings.push(finding));
+        posture.push(call, &mut |finding| findings.push(finding));
+        limits.push(call, &mut |excess| excesses.push(excess));
         for excess in excesses.drain(..) {
             let Some(limit) = limits.limit(excess.limit) else {
                 continue;
             };
             if excess.telling {
-                findings.push(limits::finding(limit, &excess, &call));
+                findings.push(limits::finding(limit, &excess, call));
             }
             if let Some(blocking) = blocking {
                 let client = excess.client.zip(meter.as_ref());
                 let callers = client.map_or(0, |((ip, _), meter)| meter.callers_of(ip));
                 let mut tell = |finding| findings.push(finding);
-                blocking.excess(limit, &excess, &call, callers, &mut tell);
+                blocking.excess(limit, &excess, call, callers, &mut tell);
             }
         }
-        rules.push(&call, &mut |finding| findings.push(finding));
+        rules.push(call, &mut |finding| findings.push(finding));
         match exporter {
-            Exporter::Table(table) => table.call(&call)?,
-            Exporter::Jsonl(jsonl) => jsonl.call(&call)?,
+            Exporter::Table(table) => table.call(call)?,
+            Exporter::Jsonl(jsonl) => jsonl.call(call)?,
             Exporter::None(_) => {}
         }
-        // The call before what it completes the evidence for.
-        if let Some(audit) = audit {
-            audit.call(call);
+        Ok(())
+    }
+
+    /// Tells what was found.
+    fn tell_found(&mut self) -> std::io::Result<()> {
+        if self.findings.is_empty() {
+            return Ok(());
         }
-        let mut findings = std::mem::take(findings);
+        let mut findings = std::mem::take(&mut self.findings);
         for finding in findings.drain(..) {
             self.tell(finding)?;
         }
@@ -337,7 +370,7 @@ impl<W: Write> BackHalf<W> {
     }
 
     /// Calls so far.
-    pub(super) const fn calls(&self) -> u64 {
+    pub(super) const fn count(&self) -> u64 {
         self.calls
     }
 

@@ -1,4 +1,8 @@
-//! Reads the ring and runs the pipeline, all on one thread.
+//! Reads the ring and rebuilds calls, all on one thread.
+//!
+//! Enters: what the kernel half captured. Leaves: calls, for what names and judges them,
+//! and what the kernel half is to leave out from now on. Never: loss in silence. Where capture or
+//! judging cannot keep up, the ring fills, and its ledger counts what found no room.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -6,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::back_half::BackHalf;
+use super::calls_thread::Judged;
+use super::judging::Judging;
 use super::output::Lines;
 use crate::call::{Fingerprints, TrustedProxies};
 use crate::capture::{Libraries, Listing, Translator};
@@ -34,7 +39,7 @@ const PUBLISH_NS: u64 = 500_000_000;
 pub(super) struct CaptureThread {
     pub(super) parts: Parts,
     pub(super) libraries: Libraries,
-    pub(super) back: BackHalf<LinesOut>,
+    pub(super) calls: Judging<Lines>,
     pub(super) metrics: Metrics,
     pub(super) both_sides: bool,
     /// What is left out; the kernel half has left out most of it.
@@ -52,9 +57,6 @@ pub(super) struct CaptureThread {
     /// Set by this thread when it cannot go on.
     pub(super) failed: Arc<AtomicBool>,
 }
-
-/// Lines go through the bounded queue.
-pub(super) type LinesOut = Lines;
 
 /// What the thread leaves.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl CaptureThread {
         let Self {
             parts,
             libraries,
-            mut back,
+            mut calls,
             metrics,
             both_sides,
             filters,
@@ -134,7 +136,7 @@ impl CaptureThread {
                 let taken = ring.drain(BATCH, &mut |event| match event {
                     Ok(event) => {
                         translator.push(&event, &mut |pid| processes.resolve(pid), &mut |input| {
-                            feed(input, &mut pipeline, &mut back, gate);
+                            feed(input, &mut pipeline, &mut calls, gate);
                         });
                     }
                     Err(error) => {
@@ -149,30 +151,30 @@ impl CaptureThread {
                 }
             }
             let now = monotonic_ns();
-            if now - ticked >= TICK_NS || last_round {
+            let ticks = now - ticked >= TICK_NS || last_round;
+            if ticks {
                 ticked = now;
                 if let Ok(listing) = listings.try_recv() {
                     translator.set_listing(listing);
                 }
                 let gate = &mut gate;
                 translator.tick(now, &mut |input| {
-                    feed(input, &mut pipeline, &mut back, gate);
+                    feed(input, &mut pipeline, &mut calls, gate);
                 });
-                pipeline.tick(now, &mut |output| take(output, &mut back, gate));
+                pipeline.tick(now, &mut |output| take(output, &mut calls, gate));
             }
             if last_round {
                 let gate = &mut gate;
-                pipeline.finish(now, &mut |output| take(output, &mut back, gate));
+                pipeline.finish(now, &mut |output| take(output, &mut calls, gate));
             }
-            // The queue takes lines without failing; a reader that is gone shows as `broken`.
-            let _ = back.flush();
             if let Some(record) = &mut record {
                 gate.forget_recorded(&mut pipeline);
                 for line in pipeline
                     .take_recorded()
                     .split_inclusive(|byte| *byte == b'\n')
                 {
-                    // As above.
+                    // The queue takes lines without failing; a reader that is gone shows as
+                    // `broken`.
                     let _ = record.write_all(line);
                 }
                 let _ = record.flush();
@@ -180,21 +182,33 @@ impl CaptureThread {
             if now - published >= PUBLISH_NS || last_round {
                 published = now;
                 pipeline.set_clock_offset(clock_offset_ns());
-                let lost = publish(&metrics, &ledger, &gate, &translator, &pipeline, malformed);
-                back.capture_lost(lost);
-                back.publish(&metrics);
+                let counts = [
+                    ("malformed_event", malformed),
+                    ("calls_waited_for", calls.waits()),
+                ];
+                let lost = publish(&metrics, &ledger, &gate, &translator, &pipeline, counts);
+                calls.round(Some(lost));
+            } else if ticks || calls.has_gathered() {
+                calls.round(None);
+            }
+            if calls.is_gone() {
+                failed.store(true, Ordering::Release);
+                break;
             }
             if last_round {
                 break;
             }
         }
         let ledger = ledger.read().unwrap_or_default();
-        let (summary, calls) = (back.summary(), back.calls());
-        let lines = back.into_out();
+        let Judged {
+            summary,
+            calls,
+            out,
+        } = calls.finish();
         Captured {
             summary,
             calls,
-            lines_dropped: lines.dropped(),
+            lines_dropped: out.dropped(),
             recorded_lost: record.map_or(0, |lines| lines.dropped()),
             ledger,
         }
@@ -224,7 +238,7 @@ const fn is_plaintext(id: u64) -> bool {
     id >> 63 != 0
 }
 
-fn feed(input: Input<'_>, pipeline: &mut Pipeline, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
+fn feed(input: Input<'_>, pipeline: &mut Pipeline, calls: &mut Judging<Lines>, gate: &mut Gate) {
     if let Input::Closed {
         conn: ConnId(id), ..
     } = input
@@ -235,11 +249,11 @@ fn feed(input: Input<'_>, pipeline: &mut Pipeline, back: &mut BackHalf<LinesOut>
             gate.controls.forget(id);
         }
     }
-    pipeline.push(input, &mut |output| take(output, back, gate));
+    pipeline.push(input, &mut |output| take(output, calls, gate));
     gate.forget_recorded(pipeline);
 }
 
-fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
+fn take(output: Output, calls: &mut Judging<Lines>, gate: &mut Gate) {
     let controls = &mut gate.controls;
     match output {
         Output::Call(call) if gate.filters.leaves_out(&call) => {
@@ -252,10 +266,7 @@ fn take(output: Output, back: &mut BackHalf<LinesOut>, gate: &mut Gate) {
                 controls.stop(id);
             }
         }
-        Output::Call(call) => {
-            // As above: the queue does not fail.
-            let _ = back.call(call);
-        }
+        Output::Call(call) => calls.call(call),
         Output::Skip {
             conn: ConnId(id),
             direction,
@@ -295,7 +306,7 @@ fn publish(
     gate: &Gate,
     translator: &Translator,
     pipeline: &Pipeline,
-    malformed: u64,
+    more: [(&'static str, u64); 2],
 ) -> u64 {
     let mut lost = 0;
     match ledger.read() {
@@ -313,10 +324,10 @@ fn publish(
     }
     metrics.set_processes(translator.books());
     metrics.set_proved(translator.proved());
+    metrics.set_pipeline("capture", &more);
     metrics.set_pipeline(
         "capture",
         &[
-            ("malformed_event", malformed),
             ("control_failed", gate.controls.failed()),
             ("tls_streams", counts.tls_streams),
             ("tls_bound_nested", counts.tls_bound_nested),

@@ -1,6 +1,6 @@
 //! The inventory: kept beside capture, and the commands that read it.
 //!
-//! The capture thread sums calls up and hands the sums over twice a second; this thread adds them
+//! Who judges calls sums them up and hands the sums over twice a second; this thread adds them
 //! to the inventory, looks up what the programs are from, and replaces the file. A slow disk delays
 //! the file and nothing else: sums wait in the tally, which has a bound.
 
@@ -47,7 +47,7 @@ struct Batch {
     routes: Option<(Arc<str>, String)>,
 }
 
-/// The end on the capture thread.
+/// The end of who judges calls.
 #[derive(Debug)]
 pub(super) struct InventorySink {
     tally: Tally,

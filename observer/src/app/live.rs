@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::back_half::BackHalf;
 use super::capture_thread::{CaptureThread, Captured};
 use super::inventory::InventoryThread;
+use super::judging::Judging;
 use super::library_thread::LibraryProbes;
 use super::probe_watch::ProbeWatch;
 use super::rules::{self, RuleWatch};
@@ -196,7 +197,7 @@ impl Agent {
         let capture = CaptureThread {
             parts,
             libraries: numbers.clone(),
-            back,
+            calls: Judging::start(back, metrics.clone(), settings.capture.calls)?,
             metrics: metrics.clone(),
             both_sides: settings.capture.both_sides,
             filters: settings.capture.filters.clone(),
@@ -290,7 +291,7 @@ impl Agent {
             listener,
             metrics,
             health,
-            &failed,
+            || failed.load(Ordering::Acquire) || capture.is_finished(),
             &mut rules,
         );
 
@@ -367,7 +368,7 @@ fn wait(
     listener: Option<TcpListener>,
     metrics: Metrics,
     health: Health,
-    failed: &AtomicBool,
+    has_failed: impl Fn() -> bool,
     rules: &mut RuleWatch,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -385,7 +386,7 @@ fn wait(
                 }
             };
             let failure = async {
-                while !failed.load(Ordering::Acquire) {
+                while !has_failed() {
                     tokio::time::sleep(WATCH).await;
                 }
             };

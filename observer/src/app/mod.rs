@@ -1,19 +1,24 @@
 //! The one place that wires the parts: reads as the program's life.
 //!
-//! Threads: `capture` reads the ring and runs the whole pipeline; `libraries` finds TLS libraries
-//! and attaches probes; `output` writes lines; `audit` writes the audit log; `inventory` and `usage` keep their files; the main thread serves metrics and waits for
-//! signals. Bytes flow from `capture` to `output` and `audit` only, over bounded queues.
+//! Threads: `capture` reads the ring and rebuilds calls; `calls` names, judges and counts them,
+//! unless the host has few processors and `capture` does that too;
+//! `libraries` finds TLS libraries and attaches probes; `output` writes lines; `audit` writes the
+//! audit log; `inventory` and `usage` keep their files; the main thread serves metrics and waits for
+//! signals. Calls flow from `capture` to `calls`, and from there to `output` and `audit` only, over
+//! bounded queues.
 
 mod alerts;
 mod audit;
 mod audit_watch;
 mod back_half;
 mod blocking;
+mod calls_thread;
 mod capture_thread;
 mod doctor;
 mod export;
 mod host_key;
 mod inventory;
+mod judging;
 mod library_thread;
 mod limits;
 mod live;

@@ -1,6 +1,6 @@
 //! Usage: kept beside capture, and the command that reads it.
 //!
-//! The capture thread counts and hands over what changed, twice a second; this thread appends it to
+//! Who judges calls counts and hands over what changed, twice a second; this thread appends it to
 //! the file. A slow disk delays the file and nothing else: what changed waits in the tables, which
 //! have bounds.
 
@@ -28,7 +28,7 @@ const MOST_ROWS: usize = 2048;
 /// Width of the table where it goes to no terminal.
 const FILE_WIDTH: usize = 140;
 
-/// The end on the capture thread.
+/// The end of who judges calls.
 #[derive(Debug)]
 pub(super) struct UsageSink {
     meter: Meter,

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::CallsPlace;
 use super::table::{Given, Setting, boolean, integer, list, show_list, string, toml_string};
 use super::values::{in_range, parse_size, quoted, show_size};
 use crate::kernel::{Network, SocketCapture};
@@ -206,6 +207,27 @@ pub(super) const CAPTURE: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(settings.capture.error_budget.to_string()),
+        example: "",
+    },
+    Setting {
+        key: "capture.calls",
+        doc: &[
+            "Which thread names, judges and counts calls: \"apart\", one of its own, so that two processors",
+            "share the work; \"capture\", the one that captures, which takes a tenth less time for a call.",
+            "\"auto\": apart on hosts with three processors and more.",
+        ],
+        set: |settings, given| {
+            let text = string(given)?;
+            settings.capture.calls = CallsPlace::ALL
+                .into_iter()
+                .find(|place| place.as_str() == text)
+                .ok_or_else(|| {
+                    let text = quoted(text);
+                    format!("{text} is not known: use auto, apart or capture")
+                })?;
+            Ok(())
+        },
+        show: |settings| Some(toml_string(settings.capture.calls.as_str())),
         example: "",
     },
 ];

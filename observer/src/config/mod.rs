@@ -7,6 +7,7 @@
 mod alert_table;
 mod audit_table;
 mod callers_table;
+mod calls_place;
 mod capture_table;
 mod error;
 mod file;
@@ -16,6 +17,7 @@ mod settings;
 mod table;
 mod values;
 
+pub use calls_place::CallsPlace;
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use settings::{

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::CallsPlace;
 use crate::alert::AlertSettings;
 use crate::audit::AuditSettings;
 use crate::call::TrustedProxies;
@@ -56,6 +57,8 @@ pub struct Capture {
     pub cpu_budget: u32,
     /// Percent of what the probes of a source see that they may fail to read.
     pub error_budget: u32,
+    /// Which thread names, judges and counts calls.
+    pub calls: CallsPlace,
 }
 
 impl Default for Capture {
@@ -69,6 +72,7 @@ impl Default for Capture {
             body_peek: BODY_PEEK,
             cpu_budget: 1000,
             error_budget: 50,
+            calls: CallsPlace::Auto,
         }
     }
 }
