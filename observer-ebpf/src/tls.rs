@@ -259,7 +259,7 @@ fn wanted(call: *mut TlsCall, stream: *mut TlsStream) -> u32 {
     let mut captured = part.skips() << SKIPS_BIT | span >> 32 << 32;
     // A write of more leaves a gap of known size.
     let mut most = part.most();
-    if most > HEAD && left > u64::from(HEAD) && ring::crowded() {
+    if most > HEAD && left > u64::from(HEAD) && ring::crowded(|| unsafe { (*stream).stream }) {
         most = HEAD;
         captured = 0;
     }
@@ -350,9 +350,12 @@ fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
         (*body).until = (captured >> 32) as u32;
         (*body).pad = 0;
     };
-    let result = ring::send_payload(n, fill, |to, n| unsafe {
-        bpf_probe_read_user(to.cast(), n, (*call).buffer as *const _) == 0
-    });
+    let result = ring::send_payload(
+        || unsafe { (*stream).stream },
+        n,
+        fill,
+        |to, n| unsafe { bpf_probe_read_user(to.cast(), n, (*call).buffer as *const _) == 0 },
+    );
     let sent = match result {
         Ok(()) => SENT,
         Err(Unsent::Full) => FULL,
@@ -418,6 +421,12 @@ pub fn freed(key: &TlsKey) -> Option<()> {
         cookie: unsafe { (*stream).cookie },
     };
     let _ = TLS_STREAMS.remove(key);
-    let _ = ring::send(header, body);
+    let _ = ring::send_filled(
+        || body.stream,
+        |to, to_body: *mut TlsFreedBody| unsafe {
+            to.write(header);
+            to_body.write(body);
+        },
+    );
     Some(())
 }

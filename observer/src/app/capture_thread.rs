@@ -1,4 +1,4 @@
-//! Reads the ring and runs the pipeline, all on one thread.
+//! Reads the rings and runs the pipeline, all on one thread.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub(super) struct Captured {
 }
 
 impl CaptureThread {
-    /// Runs until `stop` is set and the ring is empty.
+    /// Runs until `stop` is set and the rings are empty.
     pub(super) fn run(self) -> Captured {
         let Self {
             parts,
@@ -100,7 +100,7 @@ impl CaptureThread {
             ..PipelineSettings::default()
         });
         let Parts {
-            mut ring,
+            mut rings,
             ledger,
             controls,
         } = parts;
@@ -124,14 +124,14 @@ impl CaptureThread {
         loop {
             // Read before the wait: what was captured until then is drained below.
             let last_round = stop.load(Ordering::Acquire);
-            if !last_round && let Err(error) = ring.wait(POLL) {
-                tracing::error!(%error, "the ring cannot be read");
+            if !last_round && let Err(error) = rings.wait(POLL) {
+                tracing::error!(%error, "the rings cannot be read");
                 failed.store(true, Ordering::Release);
                 break;
             }
             loop {
                 let gate = &mut gate;
-                let taken = ring.drain(BATCH, &mut |event| match event {
+                let taken = rings.drain(BATCH, &mut |event| match event {
                     Ok(event) => {
                         translator.push(&event, &mut |pid| processes.resolve(pid), &mut |input| {
                             feed(input, &mut pipeline, &mut back, gate);
@@ -139,7 +139,7 @@ impl CaptureThread {
                     }
                     Err(error) => {
                         if malformed == 0 {
-                            tracing::error!(%error, "the ring holds an event that is none");
+                            tracing::error!(%error, "a ring holds an event that is none");
                         }
                         malformed += 1;
                     }
