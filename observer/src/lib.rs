@@ -23,7 +23,7 @@
 //! - [`journal`]: what of usage must outlive the agent, in a file.
 //! - [`inventory`]: services, endpoints and callers, kept in a file.
 //! - [`export`], [`admin`], [`telemetry`]: tables, JSON lines, metrics.
-//! - [`recent`]: the bounded map that several of them use.
+//! - [`hashing`], [`recent`]: how keys are hashed, and the bounded map that several of them use.
 //! - [`config`], [`cli`], [`app`]: settings, arguments, and the one place that wires it all.
 
 pub mod admin;
@@ -39,6 +39,7 @@ pub mod decrypt;
 pub mod detect;
 pub mod discover;
 pub mod export;
+pub mod hashing;
 pub mod inventory;
 pub mod journal;
 pub mod kernel;

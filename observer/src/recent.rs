@@ -5,28 +5,47 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use crate::hashing::AsIs;
 
 /// A bounded map of two generations: when the young one is full it becomes the old one, and what
 /// was in the old one is forgotten. A key that is found in the old one moves to the young one. So
 /// at most `2 × capacity` entries are held, the `capacity` used last are always among them, and
 /// no step costs more than the hash of a key: a flood of new keys cannot make the agent scan.
 ///
-/// Keys come from attackers, so the hasher is the keyed one of the standard library.
+/// Keys come from attackers, so the hasher is the keyed one of the standard library, unless the keys
+/// are hashes of a keyed one already.
 #[derive(Debug)]
-pub struct Recent<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+pub struct Recent<K, V, S = RandomState> {
+    young: HashMap<K, V, S>,
+    old: HashMap<K, V, S>,
     capacity: usize,
     evicted: u64,
 }
 
+/// By hashes that [`crate::hashing::Keyed`] made, each of which stands for its key.
+pub type RecentHashes<V> = Recent<u64, V, AsIs>;
+
 impl<K: Hash + Eq, V> Recent<K, V> {
     /// Keeps at least the `capacity` entries used last, and at most twice as many.
     pub fn new(capacity: usize) -> Self {
+        Self::with_capacity(capacity)
+    }
+}
+
+impl<V> RecentHashes<V> {
+    /// The same, for keys that are hashes.
+    pub fn of_hashes(capacity: usize) -> Self {
+        Self::with_capacity(capacity)
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher + Default> Recent<K, V, S> {
+    fn with_capacity(capacity: usize) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
             capacity: capacity.max(1),
             evicted: 0,
         }

@@ -12,7 +12,7 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 
 /// The modules from left to right. Those in one row do not see each other.
 ///
-/// - `recent` is a container, and imports nothing.
+/// - `hashing` and `recent` are for containers, and know nothing of what is in them.
 /// - `discover` is leftmost of what knows this host: who a process is and what it maps is asked by the
 ///   loader of the probes and named in every call.
 /// - `pipeline` joins the stages from `stream` to `detect`.
@@ -21,7 +21,8 @@ use crate::source::{is_word, line_of, read_code, rust_files, word_positions};
 ///   where its bytes are from.
 /// - `config` stands right of every stage: a stage takes a plain struct of its own
 ///   settings, and `app` fills it from the configuration.
-const ORDER: [&[&str]; 21] = [
+const ORDER: [&[&str]; 22] = [
+    &["hashing"],
     &["recent"],
     &["discover"],
     &["stream"],

@@ -24,7 +24,7 @@ use crate::kernel::run_behind_others;
 /// Batches that may wait. With [`BATCH`] it rides out a disk that stalls for most of a second at
 /// 100,000 calls a second.
 const MOST_BATCHES: usize = 256;
-/// Items in a batch; one that is not full goes when the capture thread has no more at hand.
+/// Items in a batch; one that is not full goes when the thread that gives them has no more at hand.
 const BATCH: usize = 256;
 /// How often new records are indexed, if there are enough of them.
 const INDEX_EVERY: Duration = Duration::from_secs(2);

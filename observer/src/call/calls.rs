@@ -248,9 +248,9 @@ impl Calls {
                 .find(|field| field.name.eq_ignore_ascii_case(name));
             found.map(|field| field.value)
         };
-        let signs = self
-            .signs
-            .of(method, target, field("user-agent"), field("referer"));
+        let (of_target, path, cut) = self.signs.of_target(method, target);
+        let of_fields = self.signs.of_fields(field("user-agent"), field("referer"));
+        let signs = of_target | of_fields;
         let target = Target::of(method, target);
         let Caller {
             host,
@@ -272,7 +272,6 @@ impl Calls {
             .authority
             .or_else(|| authority.or(host).and_then(target::host));
         let host = host.map(|host| keep(target::bounded(host, target::MAX_HOST)));
-        let (path, cut) = target::path(target.path);
         truncated += u64::from(cut);
         let asked_in = target.query;
         let query = target.query.map(|query| {

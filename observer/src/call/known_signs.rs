@@ -1,87 +1,92 @@
-//! Remembers the signs of texts that come again: most requests of a server have one of a few
-//! targets, and one of a few user agents.
+//! Remembers what was read from targets and user agents that come again: most requests of a server
+//! have one of a few targets, and one of a few user agents.
 
-use std::hash::{BuildHasher as _, RandomState};
-
+use super::remembered::Remembered;
+use super::target::{self, Target};
 use super::{Signs, suspicion};
 
-/// Texts remembered, a power of two; each takes 16 bytes.
-const REMEMBERED: usize = 1024;
+/// What is kept of a target, at most 560 bytes.
+#[derive(Debug)]
+struct OfTarget {
+    signs: Signs,
+    /// Its path as it may be shown, and whether that was cut.
+    path: Box<str>,
+    cut: bool,
+}
 
-/// Longest text that is remembered, bytes: hashing a longer one costs as much as reading it.
-const LONGEST: usize = 512;
-
-/// Signs by a keyed hash of 64 bits of their text: that another text has the same is not met by
-/// chance, and cannot be made without the key.
+/// The signs of requests, and their paths.
 #[derive(Debug)]
 pub(super) struct KnownSigns {
-    hasher: RandomState,
-    known: Box<[(u64, Signs)]>,
+    targets: Remembered<OfTarget>,
+    agents: Remembered<Signs>,
 }
 
 impl KnownSigns {
     pub(super) fn new() -> Self {
         Self {
-            hasher: RandomState::new(),
-            // No text has the hash 0, as far as this is concerned.
-            known: vec![(0, Signs::NONE); REMEMBERED].into(),
+            targets: Remembered::new(),
+            agents: Remembered::new(),
         }
     }
 
-    /// The signs of a request: of its target as it was sent, values included, and of its user
-    /// agent and the page it says it comes from.
-    pub(super) fn of(
-        &mut self,
-        method: &str,
-        target: &str,
-        agent: Option<&[u8]>,
-        referrer: Option<&[u8]>,
-    ) -> Signs {
-        let connect = method == "CONNECT";
-        let of_target = self.get(u8::from(connect), target.as_bytes(), || {
-            suspicion::of_target(method, target)
-        });
-        let of_agent = agent.map_or(Signs::NONE, |agent| {
-            self.get(2, agent, || suspicion::of_agent(agent))
-        });
-        of_target | of_agent | referrer.map_or(Signs::NONE, suspicion::of_referrer)
-    }
-
-    fn get(&mut self, kind: u8, text: &[u8], read: impl FnOnce() -> Signs) -> Signs {
-        if text.len() > LONGEST {
-            return read();
-        }
-        let hash = self.hasher.hash_one((kind, text));
-        // The remainder is below the length.
-        let place = (hash % REMEMBERED as u64) as usize;
-        match self.known.get_mut(place) {
-            Some((known, signs)) if *known == hash && hash != 0 => *signs,
-            Some(known) => {
-                let signs = read();
-                *known = (hash, signs);
-                signs
+    /// The signs of a target as it was sent, values included; and its path with secrets taken out,
+    /// and whether it was cut ([`target::path`]).
+    pub(super) fn of_target(&mut self, method: &str, target: &str) -> (Signs, String, bool) {
+        let read = || {
+            let (path, cut) = target::path(Target::of(method, target).path);
+            OfTarget {
+                signs: suspicion::of_target(method, target),
+                path: path.into(),
+                cut,
             }
-            None => read(),
-        }
+        };
+        let connect = u8::from(method == "CONNECT");
+        self.targets.get(connect, target.as_bytes(), read, |found| {
+            let OfTarget { signs, path, cut } = found;
+            (*signs, String::from(&**path), *cut)
+        })
+    }
+
+    /// The signs of a user agent, and of the page that a request says it comes from.
+    pub(super) fn of_fields(&mut self, agent: Option<&[u8]>, referrer: Option<&[u8]>) -> Signs {
+        let of_agent = agent.map_or(Signs::NONE, |agent| {
+            let read = || suspicion::of_agent(agent);
+            self.agents.get(0, agent, read, |signs| *signs)
+        });
+        of_agent | referrer.map_or(Signs::NONE, suspicion::of_referrer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::remembered::LONGEST;
     use crate::call::request_signs;
 
     #[test]
     fn what_is_remembered_is_what_was_read() {
         let mut known = KnownSigns::new();
-        let targets = ["/", "/.git/config", "/a?b=%27+or+1=1--", "http://h/", "/ok"];
+        let long = format!("/{}", "a/".repeat(LONGEST));
+        let targets = [
+            "/",
+            "/.git/config",
+            "/a?b=%27+or+1=1--",
+            "http://h/",
+            "/ok",
+            "/reset-password/5bjghnnqi15o9535?next=/",
+            "h:443",
+            &long,
+        ];
         let agents = [None, Some(&b"sqlmap/1.0"[..]), Some(b"curl/8")];
         for _ in 0..3 {
             for method in ["GET", "CONNECT"] {
                 for target in targets {
+                    let (signs, path, cut) = known.of_target(method, target);
+                    let read = target::path(Target::of(method, target).path);
+                    assert_eq!((path, cut), read, "{method} {target}");
                     for agent in agents {
                         assert_eq!(
-                            known.of(method, target, agent, None),
+                            signs | known.of_fields(agent, None),
                             request_signs(method, target, agent, None)
                         );
                     }

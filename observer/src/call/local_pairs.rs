@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+use crate::hashing::Keyed;
 use crate::stream::Flow;
 
 /// Most connections remembered; the oldest is forgotten first. More than the ephemeral ports of
@@ -27,7 +28,7 @@ enum Key {
 #[derive(Debug, Default)]
 pub(super) struct LocalPairs {
     /// When the server side closed; `u64::MAX` while it is open.
-    closed_ns: HashMap<Key, u64>,
+    closed_ns: HashMap<Key, u64, Keyed>,
     order: VecDeque<Key>,
 }
 

@@ -18,6 +18,7 @@
     )
 )]
 
+mod address_text;
 mod answer;
 mod api_call;
 mod attack_words;
@@ -37,12 +38,14 @@ mod operation;
 mod peeking;
 mod public;
 mod recorded;
+mod remembered;
 mod secret;
 mod signs;
 mod suspicion;
 mod target;
 mod telling;
 
+pub use address_text::write_ip_v4;
 pub use api_call::{ApiCall, Auth, AuthOutcome, AuthScheme, Flag, Protocol, Role, WebSocketCall};
 pub use body_error::{BodyError, ErrorSource};
 pub use caller::{FingerprintKey, Fingerprints};

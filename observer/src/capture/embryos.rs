@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
+use crate::hashing::Keyed;
 use crate::stream::{Flow, Input, Segment};
 
 /// Bytes held in all of packets that complete a handshake: 64 requests of the largest segment,
@@ -37,7 +38,7 @@ struct Held {
 pub(super) struct Embryos {
     most_segments: usize,
     most_bytes: usize,
-    held: HashMap<Ends, Held>,
+    held: HashMap<Ends, Held, Keyed>,
     /// In the order they came; those released meanwhile are passed over.
     order: VecDeque<(u64, Ends)>,
     bytes: usize,
@@ -59,7 +60,7 @@ impl Embryos {
         Self {
             most_segments,
             most_bytes,
-            held: HashMap::new(),
+            held: HashMap::default(),
             order: VecDeque::new(),
             bytes: 0,
             lost: 0,

@@ -1,8 +1,7 @@
 //! The table of services and their routes.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use super::canonical;
@@ -10,7 +9,8 @@ use super::declared::{Declared, RouteRule};
 use super::routes::{Answer, Learner};
 use super::service;
 use crate::call::ApiCall;
-use crate::recent::Recent;
+use crate::hashing::{Keyed, Seeded};
+use crate::recent::RecentHashes;
 
 /// Paths whose place is remembered: finding it costs about a microsecond, a look-up a tenth.
 const REMEMBERED_PATHS: usize = 8192;
@@ -95,7 +95,7 @@ impl CatalogCounts {
 struct Service {
     name: Arc<str>,
     /// Routes that were given out; they stay, because what was counted under them stays.
-    routes: HashSet<Arc<str>>,
+    routes: HashSet<Arc<str>, Seeded>,
     learner: Learner,
     /// What the settings and what documents say.
     ruled: Declared,
@@ -122,7 +122,7 @@ impl Service {
         };
         Self {
             name: name.into(),
-            routes: HashSet::new(),
+            routes: HashSet::default(),
             kept: learner.revision(),
             learner,
             ruled: declared(rules),
@@ -139,21 +139,46 @@ struct Known {
     /// `None`: the path is declared, and nothing is learned from it.
     place: Option<u32>,
     route: Option<Arc<str>>,
+    /// The route is one that was given out.
+    listed: bool,
+}
+
+/// The route of this template, if it was given out or there is room for one more.
+fn list(
+    routes: &mut HashSet<Arc<str>, Seeded>,
+    template: &Arc<str>,
+    declared: bool,
+    status: Option<u16>,
+    limits: &CatalogLimits,
+) -> Option<Arc<str>> {
+    if let Some(known) = routes.get(template) {
+        return Some(Arc::clone(known));
+    }
+    // Paths that were never served may take half of the table: a scanner cannot keep the real
+    // endpoints out.
+    let room = match status {
+        Some(100..=399) => limits.max_routes_per_service,
+        _ => limits.max_routes_per_service / 2,
+    };
+    (declared || routes.len() < room).then(|| {
+        routes.insert(Arc::clone(template));
+        Arc::clone(template)
+    })
 }
 
 /// Gives each call its route and its service, both from bounded tables of shared strings.
 #[derive(Debug)]
 pub struct Catalog {
     limits: CatalogLimits,
-    services: HashMap<Arc<str>, Service>,
+    services: HashMap<Arc<str>, Service, Seeded>,
     rules: Vec<RouteRule>,
     documents: Vec<RouteRule>,
     /// Times it was asked for what is to be kept.
     rounds: u64,
     /// By hash of service and path: with a secret key, 64 bits of it are not met by chance, and a
     /// path of any length takes the same room.
-    known: Recent<u64, Known>,
-    hasher: RandomState,
+    known: RecentHashes<Known>,
+    hasher: Keyed,
     places: usize,
     renames: VecDeque<(Arc<str>, Arc<str>)>,
     /// Since they were taken last.
@@ -176,12 +201,12 @@ impl Catalog {
     pub fn new(limits: CatalogLimits) -> Self {
         Self {
             limits,
-            services: HashMap::new(),
+            services: HashMap::default(),
             rules: Vec::new(),
             documents: Vec::new(),
             rounds: 0,
-            known: Recent::new(REMEMBERED_PATHS),
-            hasher: RandomState::new(),
+            known: RecentHashes::of_hashes(REMEMBERED_PATHS),
+            hasher: Keyed::default(),
             places: 0,
             renames: VecDeque::new(),
             new_renames: Vec::new(),
@@ -214,16 +239,21 @@ impl Catalog {
         } = self;
 
         service::write_name(call, scratch);
-        if !services.contains_key(scratch.as_str()) && services.len() < limits.max_services {
-            let learner = Learner::new(MAX_PLACES_PER_SERVICE);
-            let service = Service::new(scratch, learner, rules, documents);
-            services.insert(Arc::clone(&service.name), service);
-        }
-        let Some(service) = services.get_mut(scratch.as_str()) else {
-            counts.folded_services += 1;
-            call.service = Some(Arc::clone(other));
-            call.route = Some(Arc::clone(other));
-            return;
+        let room = services.len() < limits.max_services;
+        let service = match services.get_mut(scratch.as_str()) {
+            Some(service) => service,
+            None if room => {
+                let learner = Learner::new(MAX_PLACES_PER_SERVICE);
+                let service = Service::new(scratch, learner, rules, documents);
+                let name = Arc::clone(&service.name);
+                services.entry(name).or_insert(service)
+            }
+            None => {
+                counts.folded_services += 1;
+                call.service = Some(Arc::clone(other));
+                call.route = Some(Arc::clone(other));
+                return;
+            }
         };
         call.service = Some(Arc::clone(&service.name));
 
@@ -242,114 +272,113 @@ impl Catalog {
             kept: _,
             keep_from: _,
         } = service;
-        let mut declared = false;
-        let named = if let Some(form) = canonical::other_form(&call.method, &call.path) {
-            Some(Arc::from(form))
-        } else {
-            let mut before = learner.len();
-            let key = hasher.hash_one((&**name, call.path.as_str()));
-            if learner.is_due() {
-                counts.values += learner.settle_some(SEGMENTS_A_STEP) as u64;
-                *places = (*places + learner.len()).saturating_sub(before);
-                before = learner.len();
-            }
-            let generation = learner.generation();
-            let found = known.get(&key);
-            let current = match &found {
-                Some(Known {
-                    place: None, route, ..
-                }) => Some((None, route.clone())),
-                Some(known) if known.generation == generation => {
-                    Some((known.place, known.route.clone()))
-                }
-                _ => None,
-            };
-            let (place, mut route) = match current {
-                Some(current) => current,
-                None => {
-                    canonical::segments(&call.path, segments);
-                    match ruled.find(segments).or_else(|| documented.find(segments)) {
-                        Some(route) => (None, Some(Arc::clone(route))),
-                        None => {
-                            let place = if *places < MAX_PLACES {
-                                learner.reach(segments)
-                            } else {
-                                learner.find(segments)
-                            };
-                            *places = (*places + learner.len()).saturating_sub(before);
-                            if place.is_none() {
-                                counts.unlearned += 1;
-                                call.route = Some(Arc::clone(other));
-                                return;
-                            }
-                            (place, None)
-                        }
-                    }
-                }
-            };
-            declared = place.is_none();
-            if let Some(place) = place {
-                learner.observe(place, &call.method, Answer::of(call.status));
-                // An endpoint stays one until the next decision.
-                if route.is_none() {
-                    canonical::segments(&call.path, segments);
-                    route = learner.template(segments, place);
-                }
-            }
-            let now = Known {
-                generation,
-                place,
-                route: route.clone(),
-            };
-            match found {
-                Some(known) => {
-                    if let (Some(old), Some(new)) = (&known.route, &route)
-                        && old != new
-                    {
-                        counts.renamed += 1;
-                        let change = (Arc::clone(old), Arc::clone(new));
-                        if new_renames.len() < MAX_NEW_RENAMES {
-                            let told = (name.to_string(), old.to_string(), new.to_string());
-                            if !new_renames.contains(&told) {
-                                new_renames.push(told);
-                            }
-                        }
-                        if !renames.contains(&change) {
-                            renames.truncate(MAX_RENAMES - 1);
-                            renames.push_front(change);
-                        }
-                    }
-                    *known = now;
-                }
-                None => {
-                    known.insert(key, now);
-                }
-            }
-            route
-        };
-        let Some(template) = named else {
-            counts.unmatched += 1;
-            call.route = Some(Arc::clone(unmatched));
+        if let Some(form) = canonical::other_form(&call.method, &call.path) {
+            let listed = list(routes, &Arc::from(form), false, call.status, limits);
+            counts.folded_routes += u64::from(listed.is_none());
+            call.route = Some(listed.unwrap_or_else(|| Arc::clone(other)));
             return;
+        }
+        let mut before = learner.len();
+        let key = hasher.hash_one((&**name, call.path.as_str()));
+        if learner.is_due() {
+            counts.values += learner.settle_some(SEGMENTS_A_STEP) as u64;
+            *places = (*places + learner.len()).saturating_sub(before);
+            before = learner.len();
+        }
+        let generation = learner.generation();
+        let found = known.get(&key);
+        let current = found
+            .as_ref()
+            .filter(|known| known.place.is_none() || known.generation == generation);
+        if let Some(Known {
+            place,
+            route: Some(route),
+            listed: true,
+            ..
+        }) = current
+        {
+            // Most calls: an endpoint stays one until the next decision.
+            if let Some(place) = *place {
+                learner.observe(place, &call.method, Answer::of(call.status));
+            }
+            call.route = Some(Arc::clone(route));
+            return;
+        }
+        let (place, mut route) = match current {
+            Some(known) => (known.place, known.route.clone()),
+            None => {
+                canonical::segments(&call.path, segments);
+                match ruled.find(segments).or_else(|| documented.find(segments)) {
+                    Some(route) => (None, Some(Arc::clone(route))),
+                    None => {
+                        let place = if *places < MAX_PLACES {
+                            learner.reach(segments)
+                        } else {
+                            learner.find(segments)
+                        };
+                        *places = (*places + learner.len()).saturating_sub(before);
+                        if place.is_none() {
+                            counts.unlearned += 1;
+                            call.route = Some(Arc::clone(other));
+                            return;
+                        }
+                        (place, None)
+                    }
+                }
+            }
         };
-        let route = if let Some(known) = routes.get(&template) {
-            Arc::clone(known)
-        } else {
-            // Paths that were never served may take half of the table: a scanner cannot keep
-            // the real endpoints out.
-            let room = match call.status {
-                Some(100..=399) => limits.max_routes_per_service,
-                _ => limits.max_routes_per_service / 2,
-            };
-            if declared || routes.len() < room {
-                routes.insert(Arc::clone(&template));
-                template
-            } else {
+        if let Some(place) = place {
+            learner.observe(place, &call.method, Answer::of(call.status));
+            if route.is_none() {
+                canonical::segments(&call.path, segments);
+                route = learner.template(segments, place);
+            }
+        }
+        let declared = place.is_none();
+        let listed = route
+            .as_ref()
+            .and_then(|template| list(routes, template, declared, call.status, limits));
+        let now = Known {
+            generation,
+            place,
+            listed: listed.is_some(),
+            route: listed.clone().or_else(|| route.clone()),
+        };
+        match found {
+            Some(known) => {
+                if let (Some(old), Some(new)) = (&known.route, &route)
+                    && old != new
+                {
+                    counts.renamed += 1;
+                    let change = (Arc::clone(old), Arc::clone(new));
+                    if new_renames.len() < MAX_NEW_RENAMES {
+                        let told = (name.to_string(), old.to_string(), new.to_string());
+                        if !new_renames.contains(&told) {
+                            new_renames.push(told);
+                        }
+                    }
+                    if !renames.contains(&change) {
+                        renames.truncate(MAX_RENAMES - 1);
+                        renames.push_front(change);
+                    }
+                }
+                *known = now;
+            }
+            None => {
+                known.insert(key, now);
+            }
+        }
+        call.route = Some(match (listed, route) {
+            (Some(route), _) => route,
+            (None, Some(_)) => {
                 counts.folded_routes += 1;
                 Arc::clone(other)
             }
-        };
-        call.route = Some(route);
+            (None, None) => {
+                counts.unmatched += 1;
+                Arc::clone(unmatched)
+            }
+        });
     }
 
     /// Names that win over what is learned: first `rules`, then `documents`. Only for services that

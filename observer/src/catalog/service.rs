@@ -43,12 +43,11 @@ pub(super) fn write_name(call: &ApiCall, out: &mut String) {
 /// A process may call itself anything; a service name is printable ASCII without braces, which
 /// belong to the catalog's own names.
 fn push_clean(out: &mut String, text: &str, max: usize) {
-    let clean = |c: char| {
-        if c.is_ascii_graphic() && !matches!(c, '{' | '}') {
-            c
-        } else {
-            '_'
-        }
-    };
+    let is_clean = |c: char| c.is_ascii_graphic() && !matches!(c, '{' | '}');
+    if text.len() <= max && text.bytes().all(|byte| is_clean(char::from(byte))) {
+        out.push_str(text);
+        return;
+    }
+    let clean = |c: char| if is_clean(c) { c } else { '_' };
     out.extend(text.chars().take(max).map(clean));
 }

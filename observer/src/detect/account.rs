@@ -51,7 +51,7 @@ impl Account {
         } else {
             self.blind.add(now, window, 1);
         }
-        let sources = self.sources.add(facts.source_key, now, window).0;
+        let sources = self.sources.add(facts.source_key(), now, window).0;
         let guesses = self.blind.at(now, window) + known as u64;
         self.guesses = self.guesses.max(guesses);
         // One source alone is told by what the source does; the account's own rule needs more.

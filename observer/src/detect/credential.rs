@@ -81,7 +81,7 @@ impl Credential {
         if !public {
             return;
         }
-        let (networks, _) = self.networks.add(facts.network_key, now, WINDOW);
+        let (networks, _) = self.networks.add(facts.network_key(), now, WINDOW);
         if self.calls <= SETTLED_CALLS {
             self.home = self.home.max(networks);
         } else if networks >= NETWORKS && self.home <= 2 {
@@ -102,7 +102,7 @@ impl Credential {
             self.changes = 0;
             self.changes_since = now;
         }
-        if self.last_network != 0 && self.last_network != facts.network_key && networks <= 3 {
+        if self.last_network != 0 && self.last_network != facts.network_key() && networks <= 3 {
             self.changes += 1;
             let personal = matches!(
                 identity.kind,
@@ -123,7 +123,7 @@ impl Credential {
                 );
             }
         }
-        self.last_network = facts.network_key;
+        self.last_network = facts.network_key();
     }
 }
 

@@ -47,7 +47,7 @@ impl Crowd {
         let now = facts.now;
         let window = Duration::from_nanos(WINDOW);
         if trusted {
-            let what = facts.credential.map_or(0, |(key, _)| key) ^ facts.source_key;
+            let what = facts.credential.map_or(0, |(key, _)| key) ^ facts.source_key();
             let (count, _) = self.withdrawn.add(what, now, WINDOW);
             if network.is_none() && count >= OUTAGE && now.abs_diff(self.reported_outage) >= WINDOW
             {
@@ -67,7 +67,7 @@ impl Crowd {
             return;
         }
         let refused = self.refused.add(now, WINDOW, 1);
-        let (sources, _) = self.sources.add(facts.source_key, now, WINDOW);
+        let (sources, _) = self.sources.add(facts.source_key(), now, WINDOW);
         let what = facts.caller_key();
         let accounts = match what {
             Some(key) => self.accounts.add(key, now, WINDOW).0,

@@ -1,7 +1,5 @@
 //! All detections, over four tables: sources, accounts, credentials and endpoints.
 
-use std::hash::RandomState;
-
 use super::account::Account;
 use super::counts::DetectCounts;
 use super::credential::Credential;
@@ -15,7 +13,8 @@ use super::rule::SUCCESS_AFTER_FAILURES;
 use super::settings::DetectSettings;
 use super::source::Source;
 use crate::call::{ApiCall, AuthScheme};
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 
 // Seven eighths of a power of two, each: a hash table of one entry more has twice the memory.
 
@@ -40,19 +39,19 @@ const CALLERS: usize = 65_536;
 #[derive(Debug)]
 pub struct Detector {
     settings: DetectSettings,
-    hasher: RandomState,
-    sources: Recent<u64, Source>,
-    networks: Recent<u64, Crowd>,
-    accounts: Recent<u64, Account>,
-    credentials: Recent<u64, Credential>,
-    endpoints: Recent<u64, Endpoint>,
-    objects: Recent<u64, Objects>,
-    callers: Recent<u64, Pace>,
+    hasher: Keyed,
+    sources: RecentHashes<Source>,
+    networks: RecentHashes<Crowd>,
+    accounts: RecentHashes<Account>,
+    credentials: RecentHashes<Credential>,
+    endpoints: RecentHashes<Endpoint>,
+    objects: RecentHashes<Objects>,
+    callers: RecentHashes<Pace>,
     unattributed: u64,
 }
 
 /// The entry of a key, made if there is none.
-fn entry<V: Default>(table: &mut Recent<u64, V>, key: u64) -> Option<&mut V> {
+fn entry<V: Default>(table: &mut RecentHashes<V>, key: u64) -> Option<&mut V> {
     Some(table.entry(key, V::default))
 }
 
@@ -61,14 +60,14 @@ impl Detector {
     pub fn new(settings: DetectSettings) -> Self {
         Self {
             settings,
-            hasher: RandomState::new(),
-            sources: Recent::new(SOURCES),
-            networks: Recent::new(NETWORKS),
-            accounts: Recent::new(ACCOUNTS),
-            credentials: Recent::new(CREDENTIALS),
-            endpoints: Recent::new(ENDPOINTS),
-            objects: Recent::new(PAIRS),
-            callers: Recent::new(CALLERS),
+            hasher: Keyed::default(),
+            sources: RecentHashes::of_hashes(SOURCES),
+            networks: RecentHashes::of_hashes(NETWORKS),
+            accounts: RecentHashes::of_hashes(ACCOUNTS),
+            credentials: RecentHashes::of_hashes(CREDENTIALS),
+            endpoints: RecentHashes::of_hashes(ENDPOINTS),
+            objects: RecentHashes::of_hashes(PAIRS),
+            callers: RecentHashes::of_hashes(CALLERS),
             unattributed: 0,
         }
     }
@@ -114,7 +113,7 @@ impl Detector {
         }
         let mut guessed = false;
         if facts.source.is_some()
-            && let Some(source) = entry(sources, facts.source_key)
+            && let Some(source) = entry(sources, facts.source_key())
         {
             guessed = source.guessed(facts.now);
             source.push(&facts, trusted, settings, out);
@@ -139,16 +138,16 @@ impl Detector {
         }
         if let Some((address, _)) = facts.source {
             if facts.refused {
-                if let Some(network) = entry(networks, facts.network_key) {
+                if let Some(network) = entry(networks, facts.network_key()) {
                     network.refused(&facts, trusted, Some(wider(address)), settings, out);
                 }
             } else if facts.accepted
-                && let Some(network) = networks.get(&facts.network_key)
+                && let Some(network) = networks.get(&facts.network_key())
             {
                 network.accepted(facts.now);
             }
         }
-        let Some(endpoint) = entry(endpoints, facts.endpoint_key) else {
+        let Some(endpoint) = entry(endpoints, facts.endpoint_key()) else {
             return;
         };
         endpoint.push(&facts, settings, out);
@@ -162,8 +161,8 @@ impl Detector {
             .as_deref()
             .is_some_and(|route| route.contains('{') && !route.starts_with('{'))
         {
-            let caller = facts.caller_key().unwrap_or(facts.source_key);
-            if let Some(pair) = entry(objects, caller ^ facts.endpoint_key.rotate_left(1)) {
+            let caller = facts.caller_key().unwrap_or(facts.source_key());
+            if let Some(pair) = entry(objects, caller ^ facts.endpoint_key().rotate_left(1)) {
                 pair.push(&facts, &mut endpoint.usual, settings, out);
             }
         }

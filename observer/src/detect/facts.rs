@@ -1,6 +1,7 @@
 //! What all detections ask of a call, worked out once.
 
-use std::hash::{BuildHasher, RandomState};
+use std::cell::OnceCell;
+use std::hash::{BuildHasher as _, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use super::finding::{Finding, client_text};
 use super::login::is_login;
 use super::rule::Rule;
 use crate::call::{ApiCall, AuthOutcome, AuthScheme, Identity, IdentityKind};
+use crate::hashing::Keyed;
 
 /// Ends of paths that pages load by the dozen.
 const STATIC: [&str; 22] = [
     ".css", ".js", ".png", ".jpg", ".jpeg", ".gif", ".ico", ".svg", ".webp", ".woff", ".woff2",
     ".ttf", ".map", ".mp4", ".webm", ".mp3", ".pdf", ".eot", ".avif", ".bmp", ".otf", ".txt",
 ];
+/// Bytes of the longest of them. Each has a dot, most paths have none there.
+const LONGEST_STATIC: usize = 6;
 
 /// A call as the detections see it. Things are compared by keyed hashes: an attacker cannot make
 /// two of them collide.
@@ -25,25 +29,23 @@ pub(super) struct Facts<'a> {
     /// The client's address; of IPv6 the /64, because one host has a whole one to choose from
     /// (RFC 4291 §2.5.4). With the bits that count.
     pub(super) source: Option<(IpAddr, u8)>,
-    pub(super) source_key: u64,
-    /// The /24 or /48 around it.
-    pub(super) network_key: u64,
     /// The user, service account or key id that the request names.
     pub(super) account: Option<(u64, &'a str)>,
     /// The secret that it carries.
     pub(super) credential: Option<(u64, &'a Identity)>,
-    pub(super) endpoint_key: u64,
-    /// Method and path.
-    pub(super) target_key: u64,
     pub(super) login: bool,
     pub(super) refused: bool,
     pub(super) accepted: bool,
+    pub(super) hasher: &'a Keyed,
+    /// Made when they are asked for: few calls need them all.
+    source_key: OnceCell<u64>,
+    endpoint_key: OnceCell<u64>,
+    target_key: OnceCell<u64>,
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn of(call: &'a ApiCall, hasher: &RandomState) -> Self {
+    pub(super) fn of(call: &'a ApiCall, hasher: &'a Keyed) -> Self {
         let source = call.client.map(|client| network(client.ip()));
-        let wide = source.map(|(address, _)| wider(address));
         let names = || call.identities.iter().map(|identity| &**identity);
         let account = call
             .identity
@@ -68,17 +70,46 @@ impl<'a> Facts<'a> {
             call,
             now: call.time_unix_ns,
             source,
-            source_key: hasher.hash_one((call.role, source)),
-            network_key: hasher.hash_one(wide),
             account: account.map(|name| (hasher.hash_one((&call.service, name)), name)),
             credential: credential
                 .map(|identity| (hasher.hash_one(&identity.fingerprint), identity)),
-            endpoint_key: hasher.hash_one((&call.service, &call.route, &call.method)),
-            target_key: hasher.hash_one((&call.method, &call.path)),
             login,
             refused: outcome == AuthOutcome::Failed,
             accepted: outcome == AuthOutcome::Success,
+            hasher,
+            source_key: OnceCell::new(),
+            endpoint_key: OnceCell::new(),
+            target_key: OnceCell::new(),
         }
+    }
+
+    /// The source, and which way it asks.
+    pub(super) fn source_key(&self) -> u64 {
+        self.key(&self.source_key, (self.call.role, self.source))
+    }
+
+    /// The /24 or /48 around the source.
+    pub(super) fn network_key(&self) -> u64 {
+        let wide = self.source.map(|(address, _)| wider(address));
+        self.hasher.hash_one(wide)
+    }
+
+    /// Service, route and method.
+    pub(super) fn endpoint_key(&self) -> u64 {
+        let call = self.call;
+        self.key(
+            &self.endpoint_key,
+            (&call.service, &call.route, &call.method),
+        )
+    }
+
+    /// Method and path.
+    pub(super) fn target_key(&self) -> u64 {
+        self.key(&self.target_key, (&self.call.method, &self.call.path))
+    }
+
+    fn key(&self, known: &OnceCell<u64>, of: impl Hash) -> u64 {
+        *known.get_or_init(|| self.hasher.hash_one(of))
     }
 
     /// The account, else the credential.
@@ -106,6 +137,10 @@ impl<'a> Facts<'a> {
     /// Pages load many of these; they are no step of a person or of an attack.
     pub(super) fn is_static(&self) -> bool {
         let path = self.call.path.as_bytes();
+        let longest = path.len().saturating_sub(LONGEST_STATIC);
+        if !path.get(longest..).is_some_and(|end| end.contains(&b'.')) {
+            return false;
+        }
         STATIC.iter().any(|end| {
             path.len()
                 .checked_sub(end.len())

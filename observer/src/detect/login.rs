@@ -2,7 +2,7 @@
 //! redirect. Learned for each endpoint from what success looks like there.
 
 use crate::call::{ApiCall, AuthOutcome, Signs};
-use crate::recent::Recent;
+use crate::recent::RecentHashes;
 
 /// Login endpoints that are remembered; a host has a few.
 const ENDPOINTS: usize = 1024;
@@ -47,13 +47,13 @@ struct Evidence {
 /// Learns what each login endpoint answers.
 #[derive(Debug)]
 pub(super) struct Logins {
-    endpoints: Recent<u64, Evidence>,
+    endpoints: RecentHashes<Evidence>,
 }
 
 impl Default for Logins {
     fn default() -> Self {
         Self {
-            endpoints: Recent::new(ENDPOINTS),
+            endpoints: RecentHashes::of_hashes(ENDPOINTS),
         }
     }
 }

@@ -56,7 +56,7 @@ impl Objects {
             _ => false,
         };
         let away = self.turned_away.add(now, WINDOW, u32::from(away));
-        let (count, new) = self.objects.add(facts.target_key, now, WINDOW);
+        let (count, new) = self.objects.add(facts.target_key(), now, WINDOW);
         if new && count <= SHARE {
             usual.objects += 1;
         }

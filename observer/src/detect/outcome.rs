@@ -1,9 +1,10 @@
 //! What an answer says of the credential that was sent, or was not.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 
 use super::login::{Logins, is_login};
 use crate::call::{ApiCall, AuthOutcome, AuthScheme, BodyError, Flag, Signs};
+use crate::hashing::Keyed;
 
 /// A clock may be wrong by this before a token counts as expired, seconds (RFC 7519 §4.1.4).
 pub(super) const LEEWAY_S: i64 = 60;
@@ -54,7 +55,7 @@ const CODES: [(&str, AuthOutcome); 37] = [
 #[derive(Debug, Default)]
 pub struct Judge {
     logins: Logins,
-    hasher: RandomState,
+    hasher: Keyed,
 }
 
 impl Judge {

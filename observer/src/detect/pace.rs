@@ -99,13 +99,13 @@ mod tests {
     use crate::catalog::sample;
     use crate::detect::facts::Facts;
     use crate::detect::settings::DetectSettings;
-    use std::hash::RandomState;
+    use crate::hashing::Keyed;
 
     const MINUTE: u64 = 60_000_000_000;
 
     /// Minutes in which a spike was told; `calls` gives the calls of each minute.
     fn told(minutes: u64, calls: impl Fn(u64) -> u64) -> Vec<u64> {
-        let (mut pace, hasher) = (Pace::default(), RandomState::new());
+        let (mut pace, hasher) = (Pace::default(), Keyed::default());
         let mut told = Vec::new();
         let mut call = sample::call("GET", "/orders", Some(200));
         let start = call.time_unix_ns / MINUTE * MINUTE;

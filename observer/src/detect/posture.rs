@@ -1,7 +1,7 @@
 //! How services stand: weak credentials, open endpoints, old versions, ways past a gateway. Each is
 //! told once for a while, as a state of affairs and not as an attack.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use super::distinct::Distinct;
 use super::facts::Facts;
@@ -11,7 +11,8 @@ use super::rule::{
     SYMMETRIC_TOKEN,
 };
 use crate::call::{ApiCall, AuthOutcome, AuthScheme, IdentityKind, Role};
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 use crate::stream::TlsVersion;
 
 /// Endpoints and APIs remembered, about 100 bytes each.
@@ -72,26 +73,34 @@ struct Passwords {
 /// Watches how services stand.
 #[derive(Debug)]
 pub struct Posture {
-    hasher: RandomState,
-    endpoints: Recent<u64, Standing>,
-    services: Recent<u64, Site>,
-    versions: Recent<u64, Versions>,
-    users: Recent<u64, Passwords>,
+    hasher: Keyed,
+    known: Known,
+}
+
+/// What is remembered, by keyed hash.
+#[derive(Debug)]
+struct Known {
+    endpoints: RecentHashes<Standing>,
+    services: RecentHashes<Site>,
+    versions: RecentHashes<Versions>,
+    users: RecentHashes<Passwords>,
 }
 
 impl Default for Posture {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
-            endpoints: Recent::new(ENDPOINTS),
-            services: Recent::new(SERVICES),
-            versions: Recent::new(ENDPOINTS),
-            users: Recent::new(USERS),
+            hasher: Keyed::default(),
+            known: Known {
+                endpoints: RecentHashes::of_hashes(ENDPOINTS),
+                services: RecentHashes::of_hashes(SERVICES),
+                versions: RecentHashes::of_hashes(ENDPOINTS),
+                users: RecentHashes::of_hashes(USERS),
+            },
         }
     }
 }
 
-fn entry<V: Default>(table: &mut Recent<u64, V>, key: u64) -> Option<&mut V> {
+fn entry<V: Default>(table: &mut RecentHashes<V>, key: u64) -> Option<&mut V> {
     Some(table.entry(key, V::default))
 }
 
@@ -113,7 +122,8 @@ impl Posture {
         if call.role != Role::Server || !answered || call.body_error.is_some() {
             return;
         }
-        let facts = Facts::of(call, &self.hasher);
+        let Self { hasher, known } = self;
+        let facts = Facts::of(call, hasher);
         let mut tell = |rule: Rule, about_client: bool, message: String| {
             let finding = facts.finding(rule, message);
             out(if about_client {
@@ -126,14 +136,32 @@ impl Posture {
                 }
             });
         };
-        self.credentials(&facts, &mut tell);
-        self.versions(&facts, &mut tell);
-        self.gateway(&facts, &mut tell);
+        let service = hasher.hash_one(&call.service);
+        known.credentials(&facts, service, &mut tell);
+        known.versions(&facts, &mut tell);
+        known.gateway(&facts, service, &mut tell);
     }
 
-    fn credentials(&mut self, facts: &Facts<'_>, tell: &mut impl FnMut(Rule, bool, String)) {
+    /// Entries forgotten because a table was full.
+    pub fn evicted(&self) -> u64 {
+        let Known {
+            endpoints,
+            services,
+            versions,
+            users,
+        } = &self.known;
+        endpoints.evicted() + services.evicted() + versions.evicted() + users.evicted()
+    }
+}
+
+impl Known {
+    fn credentials(
+        &mut self,
+        facts: &Facts<'_>,
+        service_key: u64,
+        tell: &mut impl FnMut(Rule, bool, String),
+    ) {
         let Self {
-            hasher,
             endpoints,
             services,
             versions: _,
@@ -141,10 +169,10 @@ impl Posture {
         } = self;
         let (call, now) = (facts.call, facts.now);
         let (endpoint, service) = (|| facts.endpoint(), facts.service());
-        let Some(site) = entry(services, hasher.hash_one(&call.service)) else {
+        let Some(site) = entry(services, service_key) else {
             return;
         };
-        let Some(standing) = entry(endpoints, facts.endpoint_key) else {
+        let Some(standing) = entry(endpoints, facts.endpoint_key()) else {
             return;
         };
         let [basic, symmetric, open, _] = &mut standing.told;
@@ -258,7 +286,7 @@ impl Posture {
         let Some(version) = route.split('/').find_map(number) else {
             return;
         };
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = facts.hasher.build_hasher();
         (&call.service, &call.method).hash(&mut hasher);
         for segment in route.split('/') {
             // One name for all versions.
@@ -276,7 +304,7 @@ impl Posture {
         if version == known.newest {
             known.calls += 1;
         } else if known.calls >= SETTLED
-            && let Some(standing) = entry(&mut self.endpoints, facts.endpoint_key)
+            && let Some(standing) = entry(&mut self.endpoints, facts.endpoint_key())
             && let [_, _, _, told] = &mut standing.told
             && due(told, facts.now)
         {
@@ -294,21 +322,26 @@ impl Posture {
     }
 
     /// A call past the gateway that nearly all calls of the service come through.
-    fn gateway(&mut self, facts: &Facts<'_>, tell: &mut impl FnMut(Rule, bool, String)) {
+    fn gateway(
+        &mut self,
+        facts: &Facts<'_>,
+        service_key: u64,
+        tell: &mut impl FnMut(Rule, bool, String),
+    ) {
         let call = facts.call;
         let Some((address, _)) = facts.source else {
             return;
         };
         let source = match call.peer {
-            Some(peer) => self.hasher.hash_one(peer.ip()),
-            None => self.hasher.hash_one(address),
+            Some(peer) => facts.hasher.hash_one(peer.ip()),
+            None => facts.hasher.hash_one(address),
         };
         // What was called through a proxy has a caller each, what was not may have a name.
         let caller = match call.peer {
-            Some(_) => Some(facts.source_key),
+            Some(_) => Some(facts.source_key()),
             None => facts.caller_key(),
         };
-        let Some(site) = entry(&mut self.services, self.hasher.hash_one(&call.service)) else {
+        let Some(site) = entry(&mut self.services, service_key) else {
             return;
         };
         site.calls += 1;
@@ -351,14 +384,6 @@ impl Posture {
                 ),
             );
         }
-    }
-
-    /// Entries forgotten because a table was full.
-    pub fn evicted(&self) -> u64 {
-        self.endpoints.evicted()
-            + self.services.evicted()
-            + self.versions.evicted()
-            + self.users.evicted()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Whether a success proves that the server took the credential.
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
 use crate::call::{ApiCall, AuthOutcome};
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 
 /// Routes that answer anybody, of which are remembered so many.
 const OPEN_ROUTES: usize = 8192;
@@ -14,15 +14,15 @@ const OPEN_ROUTES: usize = 8192;
 #[derive(Debug)]
 pub struct Proofs {
     /// By hash of service, method and route.
-    open: Recent<u64, ()>,
-    hasher: RandomState,
+    open: RecentHashes<()>,
+    hasher: Keyed,
 }
 
 impl Default for Proofs {
     fn default() -> Self {
         Self {
-            open: Recent::new(OPEN_ROUTES),
-            hasher: RandomState::new(),
+            open: RecentHashes::of_hashes(OPEN_ROUTES),
+            hasher: Keyed::default(),
         }
     }
 }

@@ -311,7 +311,7 @@ impl Source {
         let (now, window) = (facts.now, settings.window_ns().max(2 * MINUTE));
         let length = facts.call.response_bytes / 64;
         let answer =
-            facts.endpoint_key ^ (length << 16 | u64::from(facts.call.status.unwrap_or(0)));
+            facts.endpoint_key() ^ (length << 16 | u64::from(facts.call.status.unwrap_or(0)));
         let other = std::mem::replace(&mut suspect.attempt_answer, answer) != answer;
         if other {
             suspect.attempts = Rate::default();

@@ -60,7 +60,7 @@ impl Source {
                 });
             }
         } else if !facts.is_static() && matches!(call.method.as_str(), "GET" | "HEAD") {
-            let (count, new) = self.pages.add(facts.target_key, now, CRAWL_WINDOW);
+            let (count, new) = self.pages.add(facts.target_key(), now, CRAWL_WINDOW);
             if new && count > CRAWL_PAGES {
                 let suspect = self.suspect.get_or_insert_default();
                 if suspect.armed(CRAWL, now, REARM) {
@@ -89,7 +89,7 @@ impl Source {
         }
         if signs.has(Signs::PRIVATE_FILE) {
             let suspect = self.suspect.get_or_insert_default();
-            let (count, new) = suspect.files.add(facts.target_key, now, SCAN_WINDOW);
+            let (count, new) = suspect.files.add(facts.target_key(), now, SCAN_WINDOW);
             if new && count >= FILES && suspect.armed(PRIVATE_FILES, now, REARM) {
                 let message = format!(
                     "{} asked {service} for {count} files that are never meant to be served, such as settings, keys or copies",
@@ -212,7 +212,7 @@ fn shape(facts: &Facts<'_>) -> u64 {
                     && name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'))
     };
     if !path.split('/').skip(2).any(is_id) {
-        return facts.target_key;
+        return facts.target_key();
     }
     // FNV-1a of what is left: only paths with ids in them come here, and they count at most once.
     path.split('/')

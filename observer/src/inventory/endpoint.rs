@@ -1,10 +1,11 @@
 //! What is known of one endpoint: a method with a route.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{ApiCall, AuthOutcome, AuthScheme};
+use crate::call::{ApiCall, AuthOutcome, AuthScheme, write_ip_v4};
 
 /// Statuses told apart; servers use a dozen.
 const MOST_STATUSES: usize = 24;
@@ -101,8 +102,15 @@ impl Endpoint {
             scratch.push(':');
             scratch.push_str(&identity.id);
         } else if let Some(client) = call.client {
-            use std::fmt::Write as _;
-            let _ = write!(scratch, "address:{}", client.ip().to_canonical());
+            scratch.push_str("address:");
+            match client.ip().to_canonical() {
+                IpAddr::V4(address) => write_ip_v4(address, scratch),
+                address @ IpAddr::V6(_) => {
+                    use std::fmt::Write as _;
+                    // Writing to a string does not fail.
+                    let _ = write!(scratch, "{address}");
+                }
+            }
         }
         if !scratch.is_empty() && !count(&mut self.callers, scratch, 1, MOST_CALLERS) {
             self.other_callers += 1;

@@ -1,7 +1,7 @@
-//! Sums of calls between two looks, on the thread that captures.
+//! Sums of calls between two looks, on the thread of calls.
 
 use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use super::credential::{self, Credential};
 use super::endpoint::Endpoint;
 use crate::call::{ApiCall, Role};
 use crate::discover::Process;
+use crate::hashing::{AsIs, Keyed};
 use crate::stream::{Tls, TlsVersion};
 
 /// Endpoints called between two looks; about 1 KiB each.
@@ -46,9 +47,9 @@ pub struct Sum {
 /// Sums up what is served here; calls that go out are not of this host's inventory.
 #[derive(Debug, Default)]
 pub struct Tally {
-    sums: HashMap<u64, Sum>,
+    sums: HashMap<u64, Sum, AsIs>,
     credentials: HashMap<String, Credential>,
-    hasher: RandomState,
+    hasher: Keyed,
     scratch: String,
     dropped: u64,
 }

@@ -1,10 +1,11 @@
 //! Tells of a rule about single calls once a minute for each client, however often it matches.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
 use crate::call::ApiCall;
 use crate::detect::client_network;
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 
 /// Clients remembered for each rule, at least: a flood from more of them is told more often.
 const CLIENTS: usize = 2_048;
@@ -15,18 +16,18 @@ const QUIET_NS: u64 = 60_000_000_000;
 #[derive(Debug)]
 pub(super) struct Telling {
     /// When it was last told, and matches since.
-    told: Recent<u64, (u64, u64)>,
+    told: RecentHashes<(u64, u64)>,
 }
 
 impl Telling {
     pub(super) fn new() -> Self {
         Self {
-            told: Recent::new(CLIENTS),
+            told: RecentHashes::of_hashes(CLIENTS),
         }
     }
 
     /// Takes a match. Returns how many are to be told now.
-    pub(super) fn add(&mut self, call: &ApiCall, hasher: &RandomState) -> Option<u64> {
+    pub(super) fn add(&mut self, call: &ApiCall, hasher: &Keyed) -> Option<u64> {
         let client = call.client.map(|at| client_network(at.ip()));
         let key = hasher.hash_one((client, &call.service));
         let now = call.time_unix_ns;

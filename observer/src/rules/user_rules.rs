@@ -1,6 +1,6 @@
 //! Holds rules against calls.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use super::correlation::{Correlation, Kind, Member, Part};
@@ -12,7 +12,8 @@ use super::rule_set::RuleSet;
 use super::telling::Telling;
 use crate::call::ApiCall;
 use crate::detect::{Finding, client_network};
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 
 /// What became of rules so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,11 +49,11 @@ impl RuleCounts {
 #[derive(Debug, Default)]
 pub struct UserRules {
     set: RuleSet,
-    hasher: RandomState,
+    hasher: Keyed,
     /// As the rules about single calls.
     telling: Vec<Telling>,
     /// As the correlations.
-    groups: Vec<Recent<u64, Group>>,
+    groups: Vec<RecentHashes<Group>>,
     /// Which chose the call at hand: events, then correlations.
     chose: Vec<bool>,
     held: Vec<bool>,
@@ -98,9 +99,9 @@ impl UserRules {
                 .iter()
                 .position(|other| other.definition == rule.definition);
             let kept = before.and_then(|at| groups.get_mut(at)?.take());
-            self.evicted -= kept.as_ref().map_or(0, Recent::evicted);
+            self.evicted -= kept.as_ref().map_or(0, RecentHashes::evicted);
             self.groups
-                .push(kept.unwrap_or_else(|| Recent::new(Group::capacity(rule))));
+                .push(kept.unwrap_or_else(|| RecentHashes::of_hashes(Group::capacity(rule))));
         }
         self.chose = vec![false; self.set.events.len()];
         self.held = vec![false; self.set.correlations.len()];
@@ -193,18 +194,18 @@ impl UserRules {
 
     /// Groups remembered now.
     pub fn groups(&self) -> usize {
-        self.groups.iter().map(Recent::len).sum()
+        self.groups.iter().map(RecentHashes::len).sum()
     }
 
     fn all_evicted(&self) -> u64 {
         let telling = self.telling.iter().map(Telling::evicted);
-        let groups = self.groups.iter().map(Recent::evicted);
+        let groups = self.groups.iter().map(RecentHashes::evicted);
         self.evicted + telling.chain(groups).sum::<u64>()
     }
 }
 
 /// The group of a call; `None` if it does not have one of the fields.
-fn key(part: &Part, call: &ApiCall, hasher: &RandomState) -> Option<u64> {
+fn key(part: &Part, call: &ApiCall, hasher: &Keyed) -> Option<u64> {
     let mut hash = hasher.build_hasher();
     for field in &part.groups {
         field.first(call)?.hash(&mut hash);
@@ -212,7 +213,7 @@ fn key(part: &Part, call: &ApiCall, hasher: &RandomState) -> Option<u64> {
     Some(hash.finish())
 }
 
-fn value(part: &Part, call: &ApiCall, hasher: &RandomState) -> Option<u64> {
+fn value(part: &Part, call: &ApiCall, hasher: &Keyed) -> Option<u64> {
     match part.field {
         None => Some(0),
         Some(field) => Some(hasher.hash_one(field.first(call)?)),

@@ -1,6 +1,6 @@
 //! Counts calls, fast: handles of the metrics are kept by label set.
 
-use std::hash::{Hash, RandomState};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::metrics::{AuthLabels, CallLabels, DurationLabels, Families, RuleLabels, ServiceLabels};
 use crate::call::{ApiCall, AuthOutcome, AuthScheme, Role};
 use crate::detect::Finding;
+use crate::hashing::Seeded;
 
 /// Label sets of calls that are created; each is a counter and a histogram of 20 lines. Calls of
 /// any further one are counted under `{other}`: at worst a scrape is about 20 MB.
@@ -100,8 +101,8 @@ struct CallHandles {
 #[derive(Debug)]
 pub struct Recorder {
     families: Arc<Families>,
-    calls: HashMap<OwnedCallKey, CallHandles, RandomState>,
-    auth: HashMap<OwnedAuthKey, Counter, RandomState>,
+    calls: HashMap<OwnedCallKey, CallHandles, Seeded>,
+    auth: HashMap<OwnedAuthKey, Counter, Seeded>,
 }
 
 impl Recorder {
@@ -182,7 +183,7 @@ fn admit(taken: &AtomicUsize, cap: usize) -> bool {
 
 fn new_call_handles<'a>(
     families: &Families,
-    cache: &'a mut HashMap<OwnedCallKey, CallHandles, RandomState>,
+    cache: &'a mut HashMap<OwnedCallKey, CallHandles, Seeded>,
     key: CallKey<'_>,
 ) -> &'a CallHandles {
     let call_labels = |key: &OwnedCallKey| CallLabels {
@@ -236,7 +237,7 @@ fn new_call_handles<'a>(
 
 fn new_auth_counter<'a>(
     families: &Families,
-    cache: &'a mut HashMap<OwnedAuthKey, Counter, RandomState>,
+    cache: &'a mut HashMap<OwnedAuthKey, Counter, Seeded>,
     key: AuthKey<'_>,
 ) -> &'a Counter {
     let labels = |service: &Arc<str>| AuthLabels {

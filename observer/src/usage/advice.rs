@@ -76,6 +76,7 @@ fn round_up(value: u64) -> u64 {
 mod tests {
     use super::{advise, quantile, round_up};
     use crate::usage::Measured;
+    use crate::usage::moment::Moment;
     use crate::usage::ranking::Ranking;
 
     #[test]
@@ -89,11 +90,13 @@ mod tests {
         };
         for caller in 1..=100_u64 {
             for _ in 0..caller {
-                ranking.push(caller, || caller.to_string().into(), minute * 8, one);
+                let moment = Moment::at(minute * 8);
+                ranking.push(caller, || caller.to_string().into(), &moment, one);
             }
             // And less later.
             for at in 20..40 {
-                ranking.push(caller, || unreachable!(), minute * at, one);
+                let moment = Moment::at(minute * at);
+                ranking.push(caller, || unreachable!(), &moment, one);
             }
         }
         let [in_a_minute, in_an_hour, _] = advise(&ranking);

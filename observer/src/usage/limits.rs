@@ -1,6 +1,6 @@
 //! Holds calls against the limits of the settings.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use super::measure::Measured;
 use super::name::{client_network, is_proven, write_name};
 use super::sliding::Sliding;
 use crate::call::{ApiCall, Role};
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 
 /// Names that all limits together remember at least, twice as many at most, about 250 bytes each.
 /// A flood of new names pushes out the ones used longest ago; who is over a limit was used just now.
@@ -72,8 +73,8 @@ pub struct Quota {
 /// All limits, and who used what of them.
 #[derive(Debug, Default)]
 pub struct Limits {
-    limits: Vec<(Limit, Recent<u64, Spent>)>,
-    hasher: RandomState,
+    limits: Vec<(Limit, RecentHashes<Spent>)>,
+    hasher: Keyed,
     scratch: String,
     changed: Vec<(usize, u64)>,
 }
@@ -85,7 +86,7 @@ impl Limits {
         Self {
             limits: limits
                 .into_iter()
-                .map(|limit| (limit, Recent::new(most)))
+                .map(|limit| (limit, RecentHashes::of_hashes(most)))
                 .collect(),
             ..Self::default()
         }
@@ -209,11 +210,11 @@ impl Limits {
     /// Names forgotten because a table was full.
     pub fn evicted(&self) -> u64 {
         let tables = self.limits.iter().map(|(_, spent)| spent);
-        tables.map(Recent::evicted).sum()
+        tables.map(RecentHashes::evicted).sum()
     }
 }
 
-fn entry<'a>(spent: &'a mut Recent<u64, Spent>, key: u64, name: &str) -> &'a mut Spent {
+fn entry<'a>(spent: &'a mut RecentHashes<Spent>, key: u64, name: &str) -> &'a mut Spent {
     spent.entry(key, || Spent {
         name: name.into(),
         sliding: Sliding::default(),

@@ -1,14 +1,16 @@
 //! Usage by caller, client, endpoint and service.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 use super::dimension::Dimension;
 use super::measure::Measured;
+use super::moment::Moment;
 use super::name::{write_client, write_name};
 use super::ranking::Ranking;
 use super::row::Row;
 use crate::call::{ApiCall, Role};
+use crate::hashing::Keyed;
 
 /// Rows kept of each dimension at least, twice as many at most, about 1.1 KiB each: what a person
 /// or a price list asks for is among the first hundred; more makes the bound of the rest tight.
@@ -19,7 +21,7 @@ const MOST: [usize; 4] = [2048, 2048, 2048, 512];
 pub struct Meter {
     /// In the order of [`Dimension::ALL`].
     rankings: [Ranking; 4],
-    hasher: RandomState,
+    hasher: Keyed,
     scratch: String,
 }
 
@@ -27,7 +29,7 @@ impl Default for Meter {
     fn default() -> Self {
         Self {
             rankings: MOST.map(Ranking::new),
-            hasher: RandomState::new(),
+            hasher: Keyed::default(),
             scratch: String::new(),
         }
     }
@@ -45,13 +47,14 @@ impl Meter {
             scratch,
         } = self;
         let more = Measured::of(call);
+        let moment = Moment::at(call.time_unix_ns);
         let mut caller = None;
         for (ranking, dimension) in rankings.iter_mut().zip(Dimension::ALL) {
             if !write_name(dimension, call, scratch) {
                 continue;
             }
             let key = hasher.hash_one(scratch.as_str());
-            let row = ranking.push(key, || scratch.as_str().into(), call.time_unix_ns, more);
+            let row = ranking.push(key, || scratch.as_str().into(), &moment, more);
             match dimension {
                 Dimension::Identity => caller = Some(key),
                 Dimension::Client => {

@@ -11,6 +11,7 @@ mod limit;
 mod limits;
 mod measure;
 mod meter;
+mod moment;
 mod name;
 mod period;
 mod ranking;

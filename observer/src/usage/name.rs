@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::dimension::Dimension;
-use crate::call::{ApiCall, Identity, IdentityKind};
+use crate::call::{ApiCall, Identity, IdentityKind, write_ip_v4};
 
 /// Longest name kept, bytes.
 const NAME: usize = 200;
@@ -25,6 +25,10 @@ pub fn client_network(address: IpAddr) -> (IpAddr, u8) {
 pub(super) fn write_client(address: IpAddr, out: &mut String) {
     // Writing to a string does not fail.
     let _ = match client_network(address) {
+        (IpAddr::V4(address), _) => {
+            write_ip_v4(address, out);
+            Ok(())
+        }
         (address, 64) => write!(out, "{address}/64"),
         (address, _) => write!(out, "{address}"),
     };
@@ -34,24 +38,27 @@ pub(super) fn write_client(address: IpAddr, out: &mut String) {
 pub(super) fn write_name(dimension: Dimension, call: &ApiCall, out: &mut String) -> bool {
     out.clear();
     let service = call.service.as_deref().unwrap_or("unknown");
-    let _ = match dimension {
+    match dimension {
         Dimension::Identity => match call.identity.as_deref() {
-            Some(Identity { kind, id, .. }) => write!(out, "{}:{id}", kind.as_str()),
+            Some(Identity { kind, id, .. }) => {
+                for part in [kind.as_str(), ":", id] {
+                    out.push_str(part);
+                }
+            }
             None => return false,
         },
         Dimension::Client => match call.client {
-            Some(client) => {
-                write_client(client.ip(), out);
-                Ok(())
-            }
+            Some(client) => write_client(client.ip(), out),
             None => return false,
         },
         Dimension::Endpoint => {
             let route = call.route.as_deref().unwrap_or("unknown");
-            write!(out, "{service} {} {route}", call.method)
+            for part in [service, " ", &call.method, " ", route] {
+                out.push_str(part);
+            }
         }
-        Dimension::Service => out.write_str(service),
-    };
+        Dimension::Service => out.push_str(service),
+    }
     if out.len() > NAME {
         let mut end = NAME;
         while !out.is_char_boundary(end) {

@@ -4,13 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::measure::Measured;
+use super::moment::Moment;
 use super::row::Row;
+use crate::hashing::AsIs;
 
 /// Rows of one dimension, with what changed since they were last taken.
 #[derive(Debug)]
 pub struct Ranking {
-    /// Each with whether it changed.
-    rows: HashMap<u64, Box<(Row, bool)>>,
+    /// By keyed hash of the name, each with whether it changed.
+    rows: HashMap<u64, Box<(Row, bool)>, AsIs>,
     /// Rows kept at least; twice as many at most.
     most: usize,
     /// No key that is not kept has more calls than this.
@@ -29,7 +31,7 @@ impl Ranking {
     /// `most` keys (Misra and Gries 1982; as an upper bound for each row, Manku and Motwani 2002).
     pub(super) fn new(most: usize) -> Self {
         Self {
-            rows: HashMap::new(),
+            rows: HashMap::default(),
             most: most.max(1),
             missed: 0,
             total: Measured::default(),
@@ -43,7 +45,7 @@ impl Ranking {
         &mut self,
         key: u64,
         name: impl FnOnce() -> Arc<str>,
-        now: u64,
+        moment: &Moment,
         more: Measured,
     ) -> &mut Row {
         self.total = self.total.plus(more);
@@ -54,8 +56,8 @@ impl Ranking {
         let (row, dirty) = &mut **self
             .rows
             .entry(key)
-            .or_insert_with(|| Box::new((Row::new(name(), missed, now), false)));
-        row.add(now, more);
+            .or_insert_with(|| Box::new((Row::new(name(), missed, moment.now), false)));
+        row.add(moment, more);
         if !std::mem::replace(dirty, true) {
             self.changed.push_back(key);
         }
@@ -147,6 +149,7 @@ mod tests {
 
     use super::Ranking;
     use crate::usage::Measured;
+    use crate::usage::moment::Moment;
 
     const ONE: Measured = Measured {
         calls: 1,
@@ -172,7 +175,7 @@ mod tests {
                 100 + (state >> 33) % 50_000
             };
             *truth.entry(key).or_default() += 1;
-            ranking.push(key, || key.to_string().into(), at, ONE);
+            ranking.push(key, || key.to_string().into(), &Moment::at(at), ONE);
             assert!(ranking.len() <= 100);
         }
         assert!(ranking.missed() <= all / 50, "{}", ranking.missed());
@@ -196,13 +199,13 @@ mod tests {
     fn only_what_changed_is_taken_and_each_once() {
         let mut ranking = Ranking::new(10);
         for key in [1, 2, 1, 3] {
-            ranking.push(key, || key.to_string().into(), 0, ONE);
+            ranking.push(key, || key.to_string().into(), &Moment::at(0), ONE);
         }
         let names = |rows: Vec<crate::usage::Row>| -> Vec<String> {
             rows.iter().map(|row| row.name.to_string()).collect()
         };
         assert_eq!(names(ranking.take_changed(2)), ["1", "2"]);
-        ranking.push(2, || unreachable!(), 1, ONE);
+        ranking.push(2, || unreachable!(), &Moment::at(1), ONE);
         assert_eq!(names(ranking.take_changed(9)), ["3", "2"]);
         assert!(ranking.take_changed(9).is_empty());
     }

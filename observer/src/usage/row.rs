@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::measure::Measured;
+use super::moment::Moment;
 use super::period::Period;
 use super::sliding::Sliding;
 
@@ -62,7 +63,7 @@ impl Row {
         }
     }
 
-    pub(super) fn add(&mut self, now: u64, more: Measured) {
+    pub(super) fn add(&mut self, moment: &Moment, more: Measured) {
         let Self {
             name: _,
             missed: _,
@@ -74,12 +75,16 @@ impl Row {
             callers: _,
         } = self;
         *total = total.plus(more);
+        let Moment {
+            now,
+            slots,
+            periods,
+        } = *moment;
         *last_ns = now.max(*last_ns);
-        for (window, length) in windows.iter_mut().zip(WINDOWS_NS) {
-            window.add(now, length, more.parts());
+        for (window, slot) in windows.iter_mut().zip(slots) {
+            window.add_in(slot, more.parts());
         }
-        for ((number, used), period) in calendar.iter_mut().zip(CALENDAR) {
-            let current = period.number(now);
+        for ((number, used), current) in calendar.iter_mut().zip(periods) {
             if *number != current {
                 *number = current;
                 *used = Measured::default();

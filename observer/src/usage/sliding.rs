@@ -26,6 +26,11 @@ impl<const N: usize> Default for Sliding<N> {
     }
 }
 
+/// The slot of a time, counted since 1970, where a window has this length.
+pub(super) fn slot(now: u64, window: u64) -> u64 {
+    now / (window / SLOTS as u64).max(1)
+}
+
 fn place(slot: u64) -> usize {
     usize::try_from(slot % SLOTS as u64).unwrap_or(0)
 }
@@ -33,7 +38,12 @@ fn place(slot: u64) -> usize {
 impl<const N: usize> Sliding<N> {
     /// Adds, and returns the sums over the window before `now`.
     pub fn add(&mut self, now: u64, window: u64, more: [u64; N]) -> [u64; N] {
-        let slot = self.turn(now, window);
+        self.add_in(slot(now, window), more)
+    }
+
+    /// The same, of a time whose slot is known.
+    pub(super) fn add_in(&mut self, slot: u64, more: [u64; N]) -> [u64; N] {
+        self.turn(slot);
         if let Some(own) = self.slots.get_mut(place(slot)) {
             for (own, more) in own.iter_mut().zip(more) {
                 *own = own.saturating_add(more);
@@ -49,7 +59,7 @@ impl<const N: usize> Sliding<N> {
 
     /// The sums over the window before `now`.
     pub fn at(&mut self, now: u64, window: u64) -> [u64; N] {
-        self.turn(now, window);
+        self.turn(slot(now, window));
         self.sum
     }
 
@@ -58,10 +68,9 @@ impl<const N: usize> Sliding<N> {
         self.peak
     }
 
-    /// Moves on to `now`; returns the slot to count in.
-    fn turn(&mut self, now: u64, window: u64) -> u64 {
+    /// Moves on to a slot.
+    fn turn(&mut self, slot: u64) {
         const ALL: u64 = SLOTS as u64;
-        let slot = now / (window / ALL).max(1);
         if slot >= self.head.saturating_add(ALL) || slot.saturating_add(ALL) <= self.head {
             // A whole window went by, or this is another recording.
             self.slots = [[0; N]; SLOTS];
@@ -76,7 +85,6 @@ impl<const N: usize> Sliding<N> {
                 }
             }
         }
-        slot
     }
 
     /// As numbers, for a file: the newest slot, the peak, and the slots.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::call::{ApiCall, AuthOutcome};
+use crate::hashing::Seeded;
 
 /// Rows that are kept if calls come without the catalog's bounds (500 services of 500 routes
 /// would be more than a summary or a person needs). Further rows are added up in one.
@@ -67,7 +68,7 @@ impl Totals {
 /// Usage of each service and route since the start.
 #[derive(Debug, Default)]
 pub struct Usage {
-    services: HashMap<Arc<str>, HashMap<Arc<str>, Totals>>,
+    services: HashMap<Arc<str>, HashMap<Arc<str>, Totals, Seeded>, Seeded>,
     rows: usize,
     folded: Totals,
 }

@@ -1,6 +1,5 @@
 //! From a request to the names of its caller.
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
@@ -12,7 +11,8 @@ use super::reading::Reading;
 use super::{authorization, cookie, dpop, parameters, query, vouching, websocket};
 use crate::call::client::Origin;
 use crate::call::{AuthScheme, Identity, IdentityKind, TrustedProxies};
-use crate::recent::Recent;
+use crate::hashing::Keyed;
+use crate::recent::RecentHashes;
 
 /// Credentials whose reading is remembered: the busy ones. About 700 bytes each.
 const REMEMBERED: usize = 4096;
@@ -40,8 +40,8 @@ pub(in crate::call) struct Caller<'a> {
 #[derive(Debug)]
 pub(in crate::call) struct Callers {
     fingerprints: Fingerprints,
-    known: Recent<u64, Option<Arc<Identity>>>,
-    hasher: RandomState,
+    known: RecentHashes<Option<Arc<Identity>>>,
+    hasher: Keyed,
     scratch: Vec<u8>,
     trusted: Arc<TrustedProxies>,
 }
@@ -85,8 +85,8 @@ impl Callers {
     pub(in crate::call) fn new(fingerprints: Fingerprints) -> Self {
         Self {
             fingerprints,
-            known: Recent::new(REMEMBERED),
-            hasher: RandomState::new(),
+            known: RecentHashes::of_hashes(REMEMBERED),
+            hasher: Keyed::default(),
             scratch: Vec::new(),
             trusted: Arc::default(),
         }
