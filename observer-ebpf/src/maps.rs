@@ -94,8 +94,9 @@ pub static FUNCTION_CALLS: LruHashMap<u64, FunctionCall> = LruHashMap::with_max_
 #[map]
 pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16_384, 0);
 
-/// Goroutines inside a read of Go's own TLS. Written at its entry, removed at its return. A server
-/// keeps one waiting in a read for each connection; old ones make room.
+/// Goroutines that read or write with Go's own TLS: what they move, or moved last. Written by its
+/// probes, removed where a read returns. A server keeps one waiting in a read for each connection;
+/// old ones make room.
 #[map]
 pub static GO_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(65_536, 0);
 

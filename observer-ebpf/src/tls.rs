@@ -24,8 +24,8 @@ use observer_common::{
         TlsFreedBody,
     },
     tls::{
-        COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCall, TlsCookie, TlsKey,
-        TlsStream,
+        APPLICATION_DATA, COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCall,
+        TlsCookie, TlsKey, TlsStream,
     },
 };
 
@@ -78,11 +78,21 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
     }
     // Volatile: LLVM would load from a computed register's place, and the verifier wants each
     // place of the context as a constant.
-    let (fourth, fifth) = unsafe {
+    let (second, third, fourth, fifth) = unsafe {
         (
+            (&raw const (*ctx.regs).rsi).read_volatile(),
+            (&raw const (*ctx.regs).rdx).read_volatile(),
             (&raw const (*ctx.regs).rcx).read_volatile(),
             (&raw const (*ctx.regs).r8).read_volatile(),
         )
+    };
+    let buffer = if cookie.is_of_records() {
+        if second as u32 != APPLICATION_DATA {
+            return None;
+        }
+        third
+    } else {
+        second
     };
     if cookie.is_unless_flags() && fourth as u32 != 0 {
         return None;
@@ -103,7 +113,7 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
             object: ctx.arg(0)?,
             tgid: thread >> 32,
         },
-        buffer: ctx.arg(1)?,
+        buffer,
         count,
         captured: 0,
         cookie: cookie.0,
