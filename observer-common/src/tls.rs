@@ -107,7 +107,8 @@ pub struct TlsCall {
     /// Where the library will put the number of bytes, 0 if the result says it; once it has
     /// returned, the number itself.
     pub count: u64,
-    /// Bytes of the buffer that are handed to the user half.
+    /// Bytes of the buffer that are handed to the user half; with [`COUNT_NONE`], calls inside this
+    /// one that have not returned.
     pub captured: u64,
     /// The probe's [`TlsCookie`].
     pub cookie: u64,

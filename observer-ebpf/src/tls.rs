@@ -98,9 +98,11 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
         return None;
     }
     if cookie.is_unless_inside()
-        && let Some(outer) = TLS_CALLS.get_ptr(&thread)
+        && let Some(outer) = TLS_CALLS.get_ptr_mut(&thread)
         && TlsCookie(unsafe { (*outer).cookie }).count() == COUNT_NONE
     {
+        // Its return is not that of the outer one.
+        unsafe { (*outer).captured += 1 };
         return None;
     }
     let count = match cookie.count() {
@@ -158,6 +160,11 @@ pub fn bind(key: &TlsKey, cookie: u64) -> Option<()> {
 fn try_return(result: i32) -> Option<()> {
     let thread = unsafe { bpf_get_current_pid_tgid() };
     let call = TLS_CALLS.get_ptr_mut(&thread)?;
+    let cookie = TlsCookie(unsafe { (*call).cookie });
+    if cookie.count() == COUNT_NONE && unsafe { (*call).captured } != 0 {
+        unsafe { (*call).captured -= 1 };
+        return None;
+    }
     if result > 0 {
         let _ = moved(call, result as u32);
     }
