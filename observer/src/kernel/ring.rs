@@ -4,7 +4,7 @@
 //! it may be a consequence of. Never: an event that is still being written.
 
 use std::io;
-use std::mem;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
@@ -56,13 +56,12 @@ impl Head {
         if self.time_ns.is_some() {
             return false;
         }
-        let Some(item) = self.ring.next() else {
+        // Not dropped, which would free its place: it stays where it is.
+        let Some(item) = self.ring.next().map(ManuallyDrop::new) else {
             return false;
         };
         // One that is malformed is told at once.
         self.time_ns = Some(RawEvent::time_ns(&item).unwrap_or(0));
-        // It stays where it is: dropping it would free its place.
-        mem::forget(item);
         true
     }
 }
