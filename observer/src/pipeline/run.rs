@@ -144,7 +144,7 @@ impl Pipeline {
                 offset,
                 len,
             } => {
-                self.observed(conn, time_ns, out);
+                self.know(conn, time_ns, out);
                 if let Some(observed) = self.connections.peek(conn) {
                     observed.begin(offset > 0, false, &mut self.shared);
                     observed.run(&mut self.shared, out, |stream, shared, mut sink| {
@@ -246,7 +246,8 @@ impl Pipeline {
     }
 
     fn learn(&mut self, id: ConnId, out: &mut impl FnMut(Output), tell: impl FnOnce(&mut Conn)) {
-        if let Some(observed) = self.observed(id, self.now_ns, out) {
+        self.know(id, self.now_ns, out);
+        if let Some(observed) = self.connections.peek(id) {
             tell(&mut observed.conn);
         }
     }
@@ -271,8 +272,7 @@ impl Pipeline {
             self.shared.stream.counts.resets += u64::from(segment.rst);
             return;
         }
-        self.observed(id, time_ns, out);
-        // Found again, so that only the table is borrowed.
+        self.know(id, time_ns, out);
         let Some(observed) = self.connections.peek(id) else {
             return;
         };
@@ -299,7 +299,7 @@ impl Pipeline {
             ..
         } = *bytes;
         self.now_ns = self.now_ns.max(time_ns);
-        self.observed(id, time_ns, out);
+        self.know(id, time_ns, out);
         let Some(observed) = self.connections.peek(id) else {
             return;
         };
@@ -314,13 +314,8 @@ impl Pipeline {
         }
     }
 
-    /// The state of a connection, made if it is new.
-    fn observed(
-        &mut self,
-        id: ConnId,
-        now_ns: u64,
-        out: &mut impl FnMut(Output),
-    ) -> Option<&mut Observed> {
+    /// Makes the state of a connection if it is new.
+    fn know(&mut self, id: ConnId, now_ns: u64, out: &mut impl FnMut(Output)) {
         if self.connections.get(id, now_ns).is_none() {
             self.shared.stream.counts.connections += 1;
             if let Some((_, evicted)) = self.connections.insert(id, now_ns, Observed::new(id)) {
@@ -328,6 +323,5 @@ impl Pipeline {
                 evicted.close(now_ns, &mut self.shared, out);
             }
         }
-        self.connections.peek(id)
     }
 }

@@ -43,7 +43,8 @@ pub(in crate::call) struct Callers {
     known: RecentHashes<Option<Arc<Identity>>>,
     hasher: Keyed,
     scratch: Vec<u8>,
-    trusted: Arc<TrustedProxies>,
+    /// `None`: no more than the usual fields.
+    trusted: Option<Arc<TrustedProxies>>,
 }
 
 /// Which credential counts for the scheme, the first that was sent.
@@ -88,13 +89,13 @@ impl Callers {
             known: RecentHashes::of_hashes(REMEMBERED),
             hasher: Keyed::default(),
             scratch: Vec::new(),
-            trusted: Arc::default(),
+            trusted: None,
         }
     }
 
     /// Reads the fields that these say are to be read, besides the usual ones.
     pub(in crate::call) fn set_trusted(&mut self, trusted: Arc<TrustedProxies>) {
-        self.trusted = trusted;
+        self.trusted = Some(trusted);
     }
 
     /// Reads the fields and the query of a request.
@@ -107,9 +108,10 @@ impl Callers {
         let mut sent = Sent::default();
         let mut identities = Vec::new();
         let mut origin: Option<Box<Origin>> = None;
-        let trusted = Arc::clone(&self.trusted);
+        // Out of its place for a moment: sharing it would cost every request two atomic steps.
+        let trusted = self.trusted.take();
         for field in fields {
-            let Some(carrier) = carrier_of(field.name, &trusted) else {
+            let Some(carrier) = carrier_of(field.name, trusted.as_deref()) else {
                 continue;
             };
             let value = field.value.trim_ascii();
@@ -176,6 +178,7 @@ impl Callers {
             }
             add(&mut identities, identity);
         }
+        self.trusted = trusted;
         if let Some(query) = query.filter(|query| query.contains('=')) {
             self.read_query(query, &mut sent, &mut identities);
         }
@@ -320,13 +323,16 @@ fn of_field<'a>(carrier: Carrier, value: &'a [u8], scratch: &mut Vec<u8>) -> Opt
 }
 
 /// What the field is for, with the fields that were set.
-fn carrier_of(name: &str, trusted: &TrustedProxies) -> Option<Carrier> {
-    let TrustedProxies {
+fn carrier_of(name: &str, trusted: Option<&TrustedProxies>) -> Option<Carrier> {
+    let Some(TrustedProxies {
         client_field,
         user_fields,
         networks: _,
         unix_sockets: _,
-    } = trusted;
+    }) = trusted
+    else {
+        return carrier::of(name);
+    };
     if user_fields.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         return Some(Carrier::User);
     }
