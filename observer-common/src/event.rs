@@ -50,6 +50,10 @@ pub const FLAG_FIRST: u16 = 256;
 /// as it was not captured here.
 pub const FLAG_SKIPS: u16 = 512;
 
+/// Most rings that events are spread over: a host of 64 processors gets as many by itself, and its
+/// probes hardly wait for each other.
+pub const MOST_RINGS: u32 = 16;
+
 /// What every event begins with.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -29,7 +29,7 @@ pub const fn is_one_way(library: u32) -> bool {
 /// Attach cookie of a TLS probe: library number, direction, and where the byte count is found.
 ///
 /// Bits 0..32 library, bit 32 direction (as in [`crate::event::INBOUND`]), bits 33..35 count, bit 35
-/// unless flags, bit 36 unless inside.
+/// unless flags, bit 36 unless inside, bit 37 of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TlsCookie(pub u64);
 
@@ -49,6 +49,18 @@ impl TlsCookie {
     /// [`COUNT_NONE`].
     pub const fn unless_inside(self) -> Self {
         Self(self.0 | UNLESS_INSIDE)
+    }
+
+    /// The same for a function whose second argument is the type of what records hold (RFC 8446
+    /// 5.1), with the buffer behind it: calls of another type than [`APPLICATION_DATA`] are passed
+    /// over.
+    pub const fn of_records(self) -> Self {
+        Self(self.0 | OF_RECORDS)
+    }
+
+    /// Is the second argument the type of what records hold?
+    pub const fn is_of_records(self) -> bool {
+        self.0 & OF_RECORDS != 0
     }
 
     /// Is a call with flags passed over?
@@ -79,6 +91,10 @@ impl TlsCookie {
 
 const UNLESS_FLAGS: u64 = 1 << 35;
 const UNLESS_INSIDE: u64 = 1 << 36;
+const OF_RECORDS: u64 = 1 << 37;
+
+/// `application_data(23)` of RFC 8446 5.1.
+pub const APPLICATION_DATA: u32 = 23;
 
 /// A thread inside a TLS library call, by thread; a goroutine, by [`go_key`].
 #[repr(C)]
@@ -91,7 +107,8 @@ pub struct TlsCall {
     /// Where the library will put the number of bytes, 0 if the result says it; once it has
     /// returned, the number itself.
     pub count: u64,
-    /// Bytes of the buffer that are handed to the user half.
+    /// Bytes of the buffer that are handed to the user half; with [`COUNT_NONE`], calls inside this
+    /// one that have not returned.
     pub captured: u64,
     /// The probe's [`TlsCookie`].
     pub cookie: u64,
@@ -184,7 +201,12 @@ mod tests {
         for count in [COUNT_IN_RESULT, COUNT_IN_4TH, COUNT_IN_5TH, COUNT_NONE] {
             for direction in [0, 1] {
                 let plain = TlsCookie::new(u32::MAX - 1, direction, count);
-                for cookie in [plain, plain.unless_flags(), plain.unless_inside()] {
+                for cookie in [
+                    plain,
+                    plain.unless_flags(),
+                    plain.unless_inside(),
+                    plain.of_records(),
+                ] {
                     assert_eq!(
                         (cookie.library(), cookie.direction(), cookie.count()),
                         (u32::MAX - 1, direction, count)
@@ -193,6 +215,7 @@ mod tests {
                 assert!(!plain.is_unless_flags() && !plain.is_unless_inside());
                 assert!(plain.unless_flags().is_unless_flags());
                 assert!(plain.unless_inside().is_unless_inside());
+                assert!(plain.of_records().is_of_records() && !plain.is_of_records());
             }
         }
     }

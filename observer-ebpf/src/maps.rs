@@ -5,12 +5,14 @@ use core::cell::UnsafeCell;
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE},
+    btf_maps::{ArrayOfMaps, RingBuf},
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
 };
 use observer_common::{
     conn::{ConnState, Control, FILTER_ENTRIES, FilterAddress, Mover, PROTOCOLS as PROTOCOL_COUNT},
     counter::{LedgerRow, SOURCES},
+    event::{EventHeader, MOST_RINGS},
     socket::{FunctionCall, SocketStream},
     tls::{RecordCall, TlsCall, TlsControl, TlsKey, TlsStream},
 };
@@ -92,8 +94,9 @@ pub static FUNCTION_CALLS: LruHashMap<u64, FunctionCall> = LruHashMap::with_max_
 #[map]
 pub static TLS_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(16_384, 0);
 
-/// Goroutines inside a read of Go's own TLS. Written at its entry, removed at its return. A server
-/// keeps one waiting in a read for each connection; old ones make room.
+/// Goroutines that read or write with Go's own TLS: what they move, or moved last. Written by its
+/// probes, removed where a read returns. A server keeps one waiting in a read for each connection;
+/// old ones make room.
 #[map]
 pub static GO_CALLS: LruHashMap<u64, TlsCall> = LruHashMap::with_max_entries(65_536, 0);
 
@@ -152,9 +155,13 @@ pub static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(FILTER_ENTRIES,
 #[map]
 pub static NAMES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(FILTER_ENTRIES, 0);
 
-/// Events to the user half. Sized at load from the settings.
-#[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+/// A ring of events. The user half makes them, of the size that settings say; the size here is that
+/// of the pattern the kernel is shown at load.
+pub type EventRing = RingBuf<EventHeader, 4096>;
+
+/// Events to the user half, in as many rings as it has made: a power of two.
+#[btf_map]
+pub static RINGS: ArrayOfMaps<EventRing, { MOST_RINGS as usize }> = ArrayOfMaps::new();
 
 /// Constants whose values the verifier does not know, so that paths which differ in nothing else are
 /// one to it: it would walk through the sending of an event once for each value.
@@ -201,10 +208,13 @@ pub static BOTH_SIDES: Global<u8> = Global::new(0);
 /// `FILTER_` bits of the filters that have entries.
 #[unsafe(no_mangle)]
 pub static FILTERS: Global<u32> = Global::new(0);
-/// Bytes waiting in the ring at which the reader is woken; below, it polls.
+/// Number of rings less one.
+#[unsafe(no_mangle)]
+pub static RING_MASK: Global<u32> = Global::new(0);
+/// Bytes waiting in a ring at which the reader is woken; below, it polls.
 #[unsafe(no_mangle)]
 pub static WAKE_BYTES: Global<u64> = Global::new(1 << 20);
-/// Bytes waiting in the ring from which on it is crowded: what is left is for heads of messages.
+/// Bytes waiting in a ring from which on it is crowded: what is left is for heads of messages.
 #[unsafe(no_mangle)]
 pub static CROWDED_BYTES: Global<u64> = Global::new(6 << 20);
 /// Byte offset of `sk` in the kernel's `struct socket`; all ones if it has none.

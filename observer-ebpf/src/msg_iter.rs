@@ -16,7 +16,7 @@ use aya_ebpf::{
 use observer_common::event::EventHeader;
 
 use crate::{
-    maps::EVENTS,
+    maps::EventRing,
     ring::{self, Record, Unsent},
 };
 
@@ -125,9 +125,11 @@ pub fn memory(msg: *const u8, moved: u64) -> Option<Memory> {
     })
 }
 
-/// Sends an event with the first `most` bytes of what was moved, or all, if all lies in one piece. `look` sees them before they go and may refuse.
+/// Sends an event to the ring of `number` with the first `most` bytes of what was moved, or all, if
+/// all lies in one piece. `look` sees them before they go and may refuse.
 #[inline(always)]
 pub fn send<B: 'static>(
+    number: impl FnOnce() -> u64,
     address: u64,
     moved: u32,
     most: u32,
@@ -135,7 +137,7 @@ pub fn send<B: 'static>(
     look: impl Fn(*const u8, u32) -> bool,
 ) -> Result<(), Unsent> {
     let n = if moved > most { most } else { moved };
-    ring::send_payload(n, fill, |to, n| {
+    ring::send_payload(number, n, fill, |to, n| {
         let result = unsafe { bpf_probe_read_user(to.cast(), n, address as *const _) };
         result == 0 && look(to, n)
     })
@@ -145,22 +147,26 @@ pub fn send<B: 'static>(
 /// `over` bytes were not moved.
 #[inline(always)]
 pub fn send_pieces<B: 'static>(
+    number: impl FnOnce() -> u64,
     pieces: u64,
     over: u64,
     moved: u32,
     fill: impl Fn(*mut EventHeader, *mut B),
     look: impl Fn(*const u8, u32) -> bool,
 ) -> Result<(), Unsent> {
+    let Some(ring) = ring::of(number) else {
+        return Err(Unsent::Full);
+    };
     if moved < 4096 {
-        match gather::<B, 4096, 8192, FEW_PIECES>(pieces, over, moved, &fill, &look) {
+        match gather::<B, 4096, 8192, FEW_PIECES>(ring, pieces, over, moved, &fill, &look) {
             Err(Unsent::TooMany) => {}
             result => return result,
         }
     }
     if moved < 65_536 {
-        return gather::<B, 65_536, 131_072, MOST_PIECES>(pieces, over, moved, &fill, &look);
+        return gather::<B, 65_536, 131_072, MOST_PIECES>(ring, pieces, over, moved, &fill, &look);
     }
-    gather::<B, 524_288, 1_048_576, MOST_PIECES>(pieces, over, moved, &fill, &look)
+    gather::<B, 524_288, 1_048_576, MOST_PIECES>(ring, pieces, over, moved, &fill, &look)
 }
 
 /// What the gathering has come to. It lies in the record, behind the place of the payload: what is
@@ -200,13 +206,14 @@ fn rest(end: u64, failures: u64) -> u64 {
 /// knows the place and the length of a piece each, not their sum.
 #[inline(always)]
 fn gather<B: 'static, const N: usize, const ROOM: usize, const MOST: u32>(
+    ring: &EventRing,
     pieces: u64,
     over: u64,
     moved: u32,
     fill: &impl Fn(*mut EventHeader, *mut B),
     look: &impl Fn(*const u8, u32) -> bool,
 ) -> Result<(), Unsent> {
-    let Some(mut entry) = EVENTS.reserve::<Record<B, ROOM>>(0) else {
+    let Some(mut entry) = ring.reserve_untyped::<Record<B, ROOM>>(0) else {
         return Err(Unsent::Full);
     };
     let (header, body, payload) = unsafe { Record::parts(entry.as_mut_ptr()) };
@@ -276,6 +283,6 @@ fn gather<B: 'static, const N: usize, const ROOM: usize, const MOST: u32>(
         entry.discard(u64::from(BPF_RB_NO_WAKEUP));
         return Err(refused);
     }
-    entry.submit(ring::wake(size_of::<Record<B, ROOM>>() as u64));
+    entry.submit(ring::wake(ring, size_of::<Record<B, ROOM>>() as u64));
     Ok(())
 }

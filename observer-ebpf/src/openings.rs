@@ -12,7 +12,7 @@ use crate::{
     ledger,
     maps::{MOST, MOST_WHOLE, SERVED},
     packets::{TCP_ACK, TCP_LISTEN, TCP_SYN, Tcp},
-    payload::{Sending, body, header, send, storage},
+    payload::{Sending, body, cookie, header, send, storage},
     ring,
 };
 
@@ -65,10 +65,13 @@ pub fn try_end(skb: *mut __sk_buff, tcp: &Tcp, tuple: &Tuple, direction: u8) -> 
     if verdict == VERDICT_TLS || verdict == VERDICT_OTHER {
         return None;
     }
-    let _ = ring::send_filled(|to, to_body: *mut SegmentBody| unsafe {
-        to.write(header(skb, state, tcp, direction, 0));
-        to_body.write(body((*state).link, tcp, tuple));
-    });
+    let _ = ring::send_filled(
+        || cookie(skb),
+        |to, to_body: *mut SegmentBody| unsafe {
+            to.write(header(skb, state, tcp, direction, 0));
+            to_body.write(body((*state).link, tcp, tuple));
+        },
+    );
     Some(())
 }
 
@@ -98,7 +101,9 @@ pub fn try_embryo(skb: *mut __sk_buff, tcp: &Tcp, tuple: &Tuple, row: *mut Ledge
     let tally = unsafe {
         if (*state).own != 0 {
             &raw mut (*row).own
-        } else if (syn && ring::crowded()) || (!syn && SERVED.get_ptr(&link).is_none()) {
+        } else if (syn && ring::crowded(|| cookie(skb)))
+            || (!syn && SERVED.get_ptr(&link).is_none())
+        {
             &raw mut (*row).other
         } else if verdict == VERDICT_TLS {
             // Its next packet is a record too, and tells the addresses.

@@ -167,7 +167,7 @@ pub fn try_payload(
         how.cut = part.cut();
         how.until = (span >> 32) as u32;
         let mut skips = part.skips();
-        if how.most > HEAD && tcp.payload > HEAD && ring::crowded() {
+        if how.most > HEAD && tcp.payload > HEAD && ring::crowded(|| cookie(skb)) {
             how.most = MOST.get(MOST_HEAD);
             // Not all up to there is delivered. Its lowest bit is 0, which the verifier is not to
             // know.
@@ -196,11 +196,14 @@ fn announce(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, tuple: &Tuple
         return;
     }
     unsafe { (*state).emitted = 1 };
-    let _ = ring::send_filled(|to, to_body: *mut SegmentBody| unsafe {
-        to.write(header(skb, state, tcp, direction, 0));
-        to_body.write(body((*state).link, tcp, tuple));
-        (*to_body).moved = 0;
-    });
+    let _ = ring::send_filled(
+        || cookie(skb),
+        |to, to_body: *mut SegmentBody| unsafe {
+            to.write(header(skb, state, tcp, direction, 0));
+            to_body.write(body((*state).link, tcp, tuple));
+            (*to_body).moved = 0;
+        },
+    );
 }
 
 /// Books payload that is left out on purpose.
@@ -222,8 +225,7 @@ fn other(protocol: u8) {
 /// to be skipped, or `None` if it is wanted.
 #[inline(always)]
 fn controlled(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: u8) -> Option<u8> {
-    let cookie = unsafe { bpf_get_socket_cookie(skb.cast()) };
-    let control = CONTROL.get_ptr_mut(&cookie)?;
+    let control = CONTROL.get_ptr_mut(&cookie(skb))?;
     let said = unsafe { (*control).verdict };
     if said != VERDICT_OPEN {
         unsafe { (*state).verdict = said };
@@ -262,6 +264,12 @@ fn controlled(skb: *mut __sk_buff, state: *mut ConnState, tcp: &Tcp, direction: 
     None
 }
 
+/// The number of the packet's socket.
+#[inline(always)]
+pub fn cookie(skb: *mut __sk_buff) -> u64 {
+    unsafe { bpf_get_socket_cookie(skb.cast()) }
+}
+
 #[inline(always)]
 pub fn header(
     skb: *mut __sk_buff,
@@ -289,7 +297,7 @@ pub fn header(
         flags,
         captured: 0,
         time_ns: unsafe { bpf_ktime_get_ns() },
-        cookie: unsafe { bpf_get_socket_cookie(skb.cast()) },
+        cookie: cookie(skb),
     }
 }
 
@@ -339,9 +347,12 @@ pub fn send(
         (*to_body).moved = payload;
         (*to_body).until = how.until;
     };
-    let result = ring::send_payload(n, fill, |to, n| unsafe {
-        bpf_skb_load_bytes(skb.cast(), at, to.cast(), n) == 0
-    });
+    let result = ring::send_payload(
+        || cookie(skb),
+        n,
+        fill,
+        |to, n| unsafe { bpf_skb_load_bytes(skb.cast(), at, to.cast(), n) == 0 },
+    );
     if how.most & HELLO != 0 {
         filtered(
             state,

@@ -1,4 +1,7 @@
-//! Puts events in the ring: reserved in size classes, filled in place, wake-ups batched.
+//! Puts events in the rings: reserved in size classes, filled in place, wake-ups batched.
+//!
+//! A connection has one ring, so its events keep their order, and processors that work for other
+//! connections seldom wait for the same ring's lock. The user half reads all rings as one, by time.
 
 use core::{arch::asm, mem::offset_of, ptr};
 
@@ -8,7 +11,7 @@ use aya_ebpf::{
 };
 use observer_common::event::EventHeader;
 
-use crate::maps::{CROWDED_BYTES, EVENTS, WAKE_BYTES};
+use crate::maps::{CROWDED_BYTES, EventRing, RING_MASK, RINGS, WAKE_BYTES};
 
 /// An event as it lies in the ring. Only `captured` bytes of the payload are initialised.
 #[repr(C)]
@@ -53,16 +56,33 @@ pub enum Unsent {
     TooMany,
 }
 
+/// 2^64 divided by the golden ratio: the high bits of a product with it are spread well, however
+/// alike the numbers are (Knuth, The Art of Computer Programming 3, 6.4).
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The ring of a connection or TLS object, by its number; asks for that only if there are several.
+#[inline(always)]
+pub fn of(number: impl FnOnce() -> u64) -> Option<&'static EventRing> {
+    let mask = RING_MASK.load();
+    let index = if mask == 0 {
+        0
+    } else {
+        (number().wrapping_mul(SPREAD) >> 32) as u32 & mask
+    };
+    RINGS.get(index)
+}
+
 /// Bytes that wait for the reader.
 #[inline(always)]
-fn waiting() -> u64 {
-    unsafe { bpf_ringbuf_query(EVENTS_PTR(), u64::from(BPF_RB_AVAIL_DATA)) }
+fn waiting(ring: &EventRing) -> u64 {
+    let ring = ptr::from_ref(ring).cast_mut().cast();
+    unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) }
 }
 
 /// The reader is behind: what room is left is for what matters most.
 #[inline(always)]
-pub fn crowded() -> bool {
-    waiting() >= CROWDED_BYTES.load()
+pub fn crowded(number: impl FnOnce() -> u64) -> bool {
+    of(number).is_some_and(|ring| waiting(ring) >= CROWDED_BYTES.load())
 }
 
 /// Records of this size and more are of a large body, most of which nobody needs: the reader is to
@@ -74,8 +94,8 @@ const WAKE_LARGE_BYTES: u64 = 64 << 10;
 /// Wakes the reader when the waiting bytes pass the mark, and leaves it to its poll otherwise:
 /// a wake-up for each event costs more than the event (2 µs against 0.4 µs measured).
 #[inline(always)]
-pub fn wake(record: u64) -> u64 {
-    let waiting = waiting();
+pub fn wake(ring: &EventRing, record: u64) -> u64 {
+    let waiting = waiting(ring);
     let mark = if record >= LARGE {
         WAKE_LARGE_BYTES
     } else {
@@ -88,31 +108,34 @@ pub fn wake(record: u64) -> u64 {
     }
 }
 
-#[expect(non_snake_case, reason = "reads as the map it stands for")]
-#[inline(always)]
-fn EVENTS_PTR() -> *mut core::ffi::c_void {
-    ptr::from_ref(&EVENTS).cast_mut().cast()
-}
-
-/// Sends an event without payload.
+/// Sends an event without payload to the ring of its socket.
 #[inline(always)]
 pub fn send<B: 'static>(header: EventHeader, body: B) -> Result<(), Unsent> {
-    send_filled(|to, to_body: *mut B| unsafe {
-        to.write(header);
-        to_body.write(body);
-    })
+    send_filled(
+        || header.cookie,
+        |to, to_body: *mut B| unsafe {
+            to.write(header);
+            to_body.write(body);
+        },
+    )
 }
 
 /// Sends an event without payload that `fill` writes in place, header and body: nothing of it
-/// waits on the stack for its room in the ring.
+/// waits on the stack for its room in the ring of `number`.
 #[inline(always)]
-pub fn send_filled<B: 'static>(fill: impl FnOnce(*mut EventHeader, *mut B)) -> Result<(), Unsent> {
-    let Some(mut entry) = EVENTS.reserve::<Record<B, 0>>(0) else {
+pub fn send_filled<B: 'static>(
+    number: impl FnOnce() -> u64,
+    fill: impl FnOnce(*mut EventHeader, *mut B),
+) -> Result<(), Unsent> {
+    let Some(ring) = of(number) else {
+        return Err(Unsent::Full);
+    };
+    let Some(mut entry) = ring.reserve_untyped::<Record<B, 0>>(0) else {
         return Err(Unsent::Full);
     };
     let record = entry.as_mut_ptr();
     unsafe { fill(&raw mut (*record).header, &raw mut (*record).body) };
-    entry.submit(wake(size_of::<Record<B, 0>>() as u64));
+    entry.submit(wake(ring, size_of::<Record<B, 0>>() as u64));
     Ok(())
 }
 
@@ -120,11 +143,12 @@ pub fn send_filled<B: 'static>(fill: impl FnOnce(*mut EventHeader, *mut B)) -> R
 /// `captured`; `read` puts `n` payload bytes at the pointer. `n` is 1 to `N`, a power of two.
 #[inline(always)]
 fn send_class<B: 'static, const N: usize>(
+    ring: &EventRing,
     n: u32,
     fill: impl FnOnce(*mut EventHeader, *mut B),
     read: impl FnOnce(*mut u8, u32) -> bool,
 ) -> Result<(), Unsent> {
-    let Some(mut entry) = EVENTS.reserve::<Record<B, N>>(0) else {
+    let Some(mut entry) = ring.reserve_untyped::<Record<B, N>>(0) else {
         return Err(Unsent::Full);
     };
     let record = entry.as_mut_ptr();
@@ -141,30 +165,38 @@ fn send_class<B: 'static, const N: usize>(
             return Err(Unsent::Unreadable);
         }
     }
-    entry.submit(wake(offset_of!(Record<B, N>, payload) as u64 + N as u64));
+    entry.submit(wake(
+        ring,
+        offset_of!(Record<B, N>, payload) as u64 + N as u64,
+    ));
     Ok(())
 }
 
-/// Sends an event with `n` payload bytes, at most [`LARGEST`], in the smallest class that holds it.
+/// Sends an event with `n` payload bytes, at most [`LARGEST`], in the smallest class that holds it,
+/// to the ring of `number`.
 #[inline(always)]
 pub fn send_payload<B: 'static>(
+    number: impl FnOnce() -> u64,
     n: u32,
     fill: impl FnOnce(*mut EventHeader, *mut B),
     read: impl FnOnce(*mut u8, u32) -> bool,
 ) -> Result<(), Unsent> {
+    let Some(ring) = of(number) else {
+        return Err(Unsent::Full);
+    };
     if n == 0 {
         Err(Unsent::Unreadable)
     } else if n <= 256 {
-        send_class::<B, 256>(n, fill, read)
+        send_class::<B, 256>(ring, n, fill, read)
     } else if n <= 1024 {
-        send_class::<B, 1024>(n, fill, read)
+        send_class::<B, 1024>(ring, n, fill, read)
     } else if n <= 4096 {
-        send_class::<B, 4096>(n, fill, read)
+        send_class::<B, 4096>(ring, n, fill, read)
     } else if n <= 16_384 {
-        send_class::<B, 16_384>(n, fill, read)
+        send_class::<B, 16_384>(ring, n, fill, read)
     } else if n <= 65_536 {
-        send_class::<B, 65_536>(n, fill, read)
+        send_class::<B, 65_536>(ring, n, fill, read)
     } else {
-        send_class::<B, { LARGEST as usize }>(n, fill, read)
+        send_class::<B, { LARGEST as usize }>(ring, n, fill, read)
     }
 }

@@ -308,6 +308,7 @@ fn try_stream(
         (result, LARGEST - 1)
     } else {
         let result = msg_iter::send(
+            || unsafe { (*state).id },
             memory.address.wrapping_add(cut),
             way as u32,
             part.most(),
@@ -384,6 +385,7 @@ pub extern "C" fn stream_pieces(sk: u64, pieces: u64, over: u64, way: u64, offse
     };
     let direction = (way >> WAY_DIRECTION) as u8 & 1;
     let result = msg_iter::send_pieces(
+        || unsafe { (*state).id },
         pieces,
         over,
         way as u32,

@@ -24,8 +24,8 @@ use observer_common::{
         TlsFreedBody,
     },
     tls::{
-        COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCall, TlsCookie, TlsKey,
-        TlsStream,
+        APPLICATION_DATA, COUNT_IN_4TH, COUNT_IN_5TH, COUNT_IN_RESULT, COUNT_NONE, TlsCall,
+        TlsCookie, TlsKey, TlsStream,
     },
 };
 
@@ -78,19 +78,31 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
     }
     // Volatile: LLVM would load from a computed register's place, and the verifier wants each
     // place of the context as a constant.
-    let (fourth, fifth) = unsafe {
+    let (second, third, fourth, fifth) = unsafe {
         (
+            (&raw const (*ctx.regs).rsi).read_volatile(),
+            (&raw const (*ctx.regs).rdx).read_volatile(),
             (&raw const (*ctx.regs).rcx).read_volatile(),
             (&raw const (*ctx.regs).r8).read_volatile(),
         )
+    };
+    let buffer = if cookie.is_of_records() {
+        if second as u32 != APPLICATION_DATA {
+            return None;
+        }
+        third
+    } else {
+        second
     };
     if cookie.is_unless_flags() && fourth as u32 != 0 {
         return None;
     }
     if cookie.is_unless_inside()
-        && let Some(outer) = TLS_CALLS.get_ptr(&thread)
+        && let Some(outer) = TLS_CALLS.get_ptr_mut(&thread)
         && TlsCookie(unsafe { (*outer).cookie }).count() == COUNT_NONE
     {
+        // Its return is not that of the outer one.
+        unsafe { (*outer).captured += 1 };
         return None;
     }
     let count = match cookie.count() {
@@ -103,7 +115,7 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
             object: ctx.arg(0)?,
             tgid: thread >> 32,
         },
-        buffer: ctx.arg(1)?,
+        buffer,
         count,
         captured: 0,
         cookie: cookie.0,
@@ -148,6 +160,11 @@ pub fn bind(key: &TlsKey, cookie: u64) -> Option<()> {
 fn try_return(result: i32) -> Option<()> {
     let thread = unsafe { bpf_get_current_pid_tgid() };
     let call = TLS_CALLS.get_ptr_mut(&thread)?;
+    let cookie = TlsCookie(unsafe { (*call).cookie });
+    if cookie.count() == COUNT_NONE && unsafe { (*call).captured } != 0 {
+        unsafe { (*call).captured -= 1 };
+        return None;
+    }
     if result > 0 {
         let _ = moved(call, result as u32);
     }
@@ -259,7 +276,7 @@ fn wanted(call: *mut TlsCall, stream: *mut TlsStream) -> u32 {
     let mut captured = part.skips() << SKIPS_BIT | span >> 32 << 32;
     // A write of more leaves a gap of known size.
     let mut most = part.most();
-    if most > HEAD && left > u64::from(HEAD) && ring::crowded() {
+    if most > HEAD && left > u64::from(HEAD) && ring::crowded(|| unsafe { (*stream).stream }) {
         most = HEAD;
         captured = 0;
     }
@@ -350,9 +367,12 @@ fn send(call: *mut TlsCall, stream: *mut TlsStream) -> Option<()> {
         (*body).until = (captured >> 32) as u32;
         (*body).pad = 0;
     };
-    let result = ring::send_payload(n, fill, |to, n| unsafe {
-        bpf_probe_read_user(to.cast(), n, (*call).buffer as *const _) == 0
-    });
+    let result = ring::send_payload(
+        || unsafe { (*stream).stream },
+        n,
+        fill,
+        |to, n| unsafe { bpf_probe_read_user(to.cast(), n, (*call).buffer as *const _) == 0 },
+    );
     let sent = match result {
         Ok(()) => SENT,
         Err(Unsent::Full) => FULL,
@@ -418,6 +438,12 @@ pub fn freed(key: &TlsKey) -> Option<()> {
         cookie: unsafe { (*stream).cookie },
     };
     let _ = TLS_STREAMS.remove(key);
-    let _ = ring::send(header, body);
+    let _ = ring::send_filled(
+        || body.stream,
+        |to, to_body: *mut TlsFreedBody| unsafe {
+            to.write(header);
+            to_body.write(body);
+        },
+    );
     Some(())
 }

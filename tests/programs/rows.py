@@ -1,7 +1,9 @@
 """Servers and clients over TLS for the table of TLS libraries.
 
 rows.py serve KIND PORT CERT KEY      KIND: aiohttp, uvicorn, grpc
-rows.py ask KIND PORT CERT PATH...    KIND: aiohttp, grpc, awscrt
+rows.py ask KIND PORT CERT PATH...    KIND: aiohttp, grpc, awscrt, curl_gnutls
+rows.py ask http PORT CERT TIMES WANT PATH...    each path, TIMES times, a connection each time;
+                                                 every answer must have WANT as its body
 """
 
 import asyncio
@@ -72,6 +74,37 @@ def ask_aiohttp(port, _cert, paths):
                     assert await answer.text() == path
 
     asyncio.run(all_of_them())
+
+
+def ask_http(port, _cert, paths):
+    from http.client import HTTPSConnection
+
+    times, want, *paths = paths
+    for _ in range(int(times)):
+        connection = HTTPSConnection("127.0.0.1", port, context=unverified(), timeout=30)
+        for path in paths:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.read() == want.encode() and answer.status == 200, path
+        connection.close()
+
+
+def ask_curl_gnutls(port, _cert, paths):
+    from ctypes import CDLL, c_char_p, c_int, c_long, c_void_p
+
+    # Numbers of options as in curl/curl.h.
+    URL, VERIFY_PEER, VERIFY_HOST, NO_PROXY = 10002, 64, 81, 10177
+    curl = CDLL("libcurl-gnutls.so.4")
+    curl.curl_easy_init.restype = c_void_p
+    curl.curl_easy_perform.argtypes = [c_void_p]
+    handle = c_void_p(curl.curl_easy_init())
+    for option in (VERIFY_PEER, VERIFY_HOST):
+        curl.curl_easy_setopt(handle, c_int(option), c_long(0))
+    curl.curl_easy_setopt(handle, c_int(NO_PROXY), c_char_p(b"*"))
+    for path in paths:
+        url = f"https://127.0.0.1:{port}{path}".encode()
+        curl.curl_easy_setopt(handle, c_int(URL), c_char_p(url))
+        assert curl.curl_easy_perform(handle) == 0, path
 
 
 def ask_grpc(port, cert, paths):

@@ -76,6 +76,48 @@ pub fn envoy_server(folder: &Path, certificate: &Certificate, port: u16) -> Resu
     serve("envoy", quiet(&mut command), port)
 }
 
+/// lighttpd with one of its TLS modules, that answers `hello` to the paths given.
+pub fn lighttpd_server(
+    folder: &Path,
+    module: &str,
+    certificate: &Certificate,
+    port: u16,
+    paths: &[String],
+) -> Result<Running> {
+    let root = folder.join("root");
+    for path in paths {
+        let file = root.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(file.parent().unwrap_or(&root))?;
+        std::fs::write(file, "hello")?;
+    }
+    let settings = folder.join("lighttpd.conf");
+    std::fs::write(
+        &settings,
+        format!(
+            "server.modules = (\"mod_{module}\")\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
+             server.document-root = \"{}\"\nserver.max-keep-alive-requests = 1000\n\
+             ssl.engine = \"enable\"\nssl.pemfile = \"{}\"\nssl.privkey = \"{}\"\n",
+            root.display(),
+            certificate.chain().display(),
+            certificate.key().display(),
+        ),
+    )?;
+    let mut command = Command::new("lighttpd");
+    command.arg("-D").arg("-f").arg(&settings);
+    serve("lighttpd", quiet(&mut command), port)
+}
+
+/// A Node that answers `hello` to everything.
+pub fn node_server(node: &Path, certificate: &Certificate, port: u16) -> Result<Running> {
+    let code = "const fs = require('fs'); const [cert, key, port] = process.argv.slice(1); \
+                require('https').createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) }, \
+                (asked, answer) => answer.end('hello')).listen(Number(port), '127.0.0.1');";
+    let mut command = Command::new(node);
+    command.args(["-e", code]).arg(certificate.chain());
+    command.arg(certificate.key()).arg(port.to_string());
+    serve("node", quiet(&mut command), port)
+}
+
 /// HAProxy that answers `hello` to everything.
 pub fn haproxy_server(folder: &Path, certificate: &Certificate, port: u16) -> Result<Running> {
     let both = folder.join("both.pem");

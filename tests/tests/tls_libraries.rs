@@ -255,6 +255,58 @@ fn ruby_at_both_ends() -> Result<()> {
     row.is_exactly(&paths, Some(&end), Some(&end))
 }
 
+/// curl built on GnuTLS asks nginx.
+#[test]
+fn curl_built_on_gnutls_as_client() -> Result<()> {
+    let library = "file:/usr/lib/x86_64-linux-gnu/libcurl-gnutls.so.4";
+    let Some(_turn) = live(&["openssl", "nginx", "python3", library]) else {
+        return Ok(());
+    };
+    let nginx = observer_tests::Nginx::start(1)?;
+    let row = Row::start(nginx.https)?;
+    let paths = vec!["/status/200".to_owned(); CALLS];
+    let mut command = Command::new("python3");
+    command
+        .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("programs/rows.py"))
+        .args(["ask", "curl_gnutls", &nginx.https.to_string(), "-"])
+        .args(&paths);
+    run_ok(command.stdin(Stdio::null()), LIMIT)?;
+    let client = End {
+        process: "python3",
+        library: "gnutls 3.",
+    };
+    row.is_exactly(&paths, None, Some(&client))
+}
+
+/// PHP asks PHP.
+#[test]
+fn php_at_both_ends() -> Result<()> {
+    let Some(_turn) = live(&["openssl", "php"]) else {
+        return Ok(());
+    };
+    let (certificate, port) = (Certificate::new()?, port::free());
+    let code = "[, $port, $chain, $key] = $argv; $c = stream_context_create(['ssl' => ['local_cert' => $chain, 'local_pk' => $key]]); $s = stream_socket_server(\"tcp://127.0.0.1:$port\", $n, $e, STREAM_SERVER_BIND | STREAM_SERVER_LISTEN, $c); while (true) { $i = @stream_socket_accept($s, 60); if (!$i || !@stream_socket_enable_crypto($i, true, STREAM_CRYPTO_METHOD_TLS_SERVER)) continue; while (($l = fgets($i)) && trim($l) !== ''); fwrite($i, \"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\nhello\"); fclose($i); }";
+    let mut command = Command::new("php");
+    command.args(["-r", code, "--"]).arg(port.to_string());
+    command.arg(certificate.chain()).arg(certificate.key());
+    let _server = serve("php", quiet(&mut command), port)?;
+    let row = Row::start(port)?;
+    let paths = paths("php", CALLS);
+    run_ok(&mut php_asks(&urls(port, &paths)), LIMIT)?;
+    let end = End {
+        process: "php",
+        library: "openssl ",
+    };
+    row.is_exactly(&paths, Some(&end), Some(&end))
+}
+
+fn php_asks(urls: &[String]) -> Command {
+    let code = "$c = stream_context_create(['ssl' => ['verify_peer' => false, 'verify_peer_name' => false]]); foreach (array_slice($argv, 1) as $u) { if (!file_get_contents($u, false, $c)) exit(1); }";
+    let mut command = Command::new("php");
+    command.args(["-r", code, "--"]).args(urls);
+    command
+}
+
 /// PHP asks nginx.
 #[test]
 fn php_as_client() -> Result<()> {
@@ -265,10 +317,7 @@ fn php_as_client() -> Result<()> {
     let port = nginx.https;
     let row = Row::start(port)?;
     let paths = vec!["/status/200".to_owned(); CALLS];
-    let code = "$c = stream_context_create(['ssl' => ['verify_peer' => false, 'verify_peer_name' => false]]); foreach (array_slice($argv, 1) as $u) { file_get_contents($u, false, $c); }";
-    let mut command = Command::new("php");
-    command.args(["-r", code, "--"]).args(urls(port, &paths));
-    run_ok(&mut command, LIMIT)?;
+    run_ok(&mut php_asks(&urls(port, &paths)), LIMIT)?;
     let client = End {
         process: "php",
         library: "openssl ",

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use observer_tests::running::run_ok;
 use observer_tests::tls_peer::{DebugFile, Library, Names, ask, build, server};
-use observer_tests::tls_row::{End, Row, paths, serve};
-use observer_tests::tls_servers::quiet;
+use observer_tests::tls_row::{End, Row, paths};
+use observer_tests::tls_servers::lighttpd_server;
 use observer_tests::{Certificate, Nginx, curl, live, port, pypi};
 
 const LIMIT: Duration = Duration::from_secs(45);
@@ -106,24 +106,9 @@ fn openssl_inside_a_stripped_program() -> Result<()> {
 fn lighttpd(module: &'static str, library: &'static str) -> Result<()> {
     let (certificate, port) = (Certificate::new()?, port::free());
     let folder = tempfile::TempDir::new()?;
-    let settings = folder.path().join("lighttpd.conf");
-    std::fs::write(
-        &settings,
-        format!(
-            "server.modules = (\"mod_{module}\")\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
-             server.document-root = \"{root}\"\nssl.engine = \"enable\"\n\
-             ssl.pemfile = \"{}\"\nssl.privkey = \"{}\"\n",
-            certificate.chain().display(),
-            certificate.key().display(),
-            root = folder.path().display(),
-        ),
-    )?;
-    std::fs::write(folder.path().join("page"), "hello")?;
-    let mut command = Command::new("lighttpd");
-    command.arg("-D").arg("-f").arg(&settings);
-    let _server = serve("lighttpd", quiet(&mut command), port)?;
-    let row = Row::start(port)?;
     let asked = vec!["/page".to_owned(); CALLS];
+    let _server = lighttpd_server(folder.path(), module, &certificate, port, &asked)?;
+    let row = Row::start(port)?;
     let urls: Vec<String> = asked
         .iter()
         .map(|path| format!("https://127.0.0.1:{port}{path}"))
@@ -158,6 +143,18 @@ fn lighttpd_with_mbedtls() -> Result<()> {
         return Ok(());
     };
     lighttpd("mbedtls", "mbedtls ")
+}
+
+#[test]
+fn lighttpd_with_gnutls() -> Result<()> {
+    let Some(_turn) = live(&[
+        "openssl",
+        "lighttpd",
+        "file:/usr/lib/lighttpd/mod_gnutls.so",
+    ]) else {
+        return Ok(());
+    };
+    lighttpd("gnutls", "gnutls 3.")
 }
 
 /// s2n inside a shared object of another name, over memory buffers: the AWS runtime asks nginx.

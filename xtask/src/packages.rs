@@ -20,7 +20,7 @@ pub struct Package {
 }
 
 /// What the live tests start or ask.
-const NEEDED: [Package; 34] = [
+const NEEDED: [Package; 36] = [
     needed("nginx", "nginx"),
     needed("apache2", "apache2"),
     needed("node", "nodejs"),
@@ -54,6 +54,9 @@ const NEEDED: [Package; 34] = [
     needed("/usr/include/openssl/ssl.h", "libssl-dev"),
     needed("/usr/include/wolfssl/ssl.h", "libwolfssl-dev"),
     needed("/usr/include/mbedtls/ssl.h", "libmbedtls-dev"),
+    needed("/usr/include/gnutls/gnutls.h", "libgnutls28-dev"),
+    // An old Go, beside the newest.
+    needed("/usr/lib/go-1.19/bin/go", "golang-1.19-go"),
     needed("lighttpd", "lighttpd"),
     needed("/usr/lib/lighttpd/mod_wolfssl.so", "lighttpd-mod-wolfssl"),
     needed("/usr/lib/lighttpd/mod_mbedtls.so", "lighttpd-mod-mbedtls"),

@@ -65,7 +65,13 @@ impl Part {
     /// The test programs.
     const fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Tls => &["tls_libraries", "tls_peers", "tls_rustls"],
+            Self::Tls => &[
+                "tls_libraries",
+                "tls_odd_uses",
+                "tls_old_versions",
+                "tls_peers",
+                "tls_rustls",
+            ],
         }
     }
 }

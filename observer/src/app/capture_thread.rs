@@ -1,8 +1,8 @@
-//! Reads the ring and rebuilds calls, all on one thread.
+//! Reads the rings and rebuilds calls, all on one thread.
 //!
-//! Enters: what the kernel half captured. Leaves: calls, for what names and judges them,
-//! and what the kernel half is to leave out from now on. Never: loss in silence. Where capture or
-//! judging cannot keep up, the ring fills, and its ledger counts what found no room.
+//! Enters: what the kernel half captured. Leaves: calls, for what names and judges them, and what the
+//! kernel half is to leave out from now on. Never: loss in silence. Where capture or judging cannot
+//! keep up, the rings fill, and their ledger counts what found no room.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub(super) struct Captured {
 }
 
 impl CaptureThread {
-    /// Runs until `stop` is set and the ring is empty.
+    /// Runs until `stop` is set and the rings are empty.
     pub(super) fn run(self) -> Captured {
         let Self {
             parts,
@@ -102,7 +102,7 @@ impl CaptureThread {
             ..PipelineSettings::default()
         });
         let Parts {
-            mut ring,
+            mut rings,
             ledger,
             controls,
         } = parts;
@@ -126,14 +126,14 @@ impl CaptureThread {
         loop {
             // Read before the wait: what was captured until then is drained below.
             let last_round = stop.load(Ordering::Acquire);
-            if !last_round && let Err(error) = ring.wait(POLL) {
-                tracing::error!(%error, "the ring cannot be read");
+            if !last_round && let Err(error) = rings.wait(POLL) {
+                tracing::error!(%error, "the rings cannot be read");
                 failed.store(true, Ordering::Release);
                 break;
             }
             loop {
                 let gate = &mut gate;
-                let taken = ring.drain(BATCH, &mut |event| match event {
+                let taken = rings.drain(BATCH, &mut |event| match event {
                     Ok(event) => {
                         translator.push(&event, &mut |pid| processes.resolve(pid), &mut |input| {
                             feed(input, &mut pipeline, &mut calls, gate);
@@ -141,7 +141,7 @@ impl CaptureThread {
                     }
                     Err(error) => {
                         if malformed == 0 {
-                            tracing::error!(%error, "the ring holds an event that is none");
+                            tracing::error!(%error, "a ring holds an event that is none");
                         }
                         malformed += 1;
                     }

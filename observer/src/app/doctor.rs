@@ -30,6 +30,7 @@ pub(super) fn run(json: bool, sockets: SocketCapture, metrics: SocketAddr) -> Ex
     };
     match Kernel::probe(&KernelSettings {
         ring_bytes: RING_BYTES,
+        rings: None,
         both_sides: false,
         sockets,
         body_peek: 0,

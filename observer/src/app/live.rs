@@ -145,6 +145,7 @@ impl Agent {
         let (rule_set, rules, news) = rules::start(settings)?;
         let kernel_settings = KernelSettings {
             ring_bytes: settings.capture.ring_bytes,
+            rings: settings.capture.rings,
             both_sides: settings.capture.both_sides,
             sockets: settings.capture.sockets,
             body_peek: settings.capture.body_peek,

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use observer_common::event::MOST_RINGS;
+
 use super::CallsPlace;
 use super::table::{Given, Setting, boolean, integer, list, show_list, string, toml_string};
 use super::values::{in_range, parse_size, quoted, show_size};
@@ -9,6 +11,8 @@ use crate::kernel::{Network, SocketCapture};
 
 /// Below this a burst of one busy connection fills the rings; above it a host has better uses.
 const RING_BYTES: RangeInclusive<u64> = (256 << 10)..=(1 << 30);
+/// As many as the kernel half can tell apart.
+const RINGS: RangeInclusive<u64> = 0..=(MOST_RINGS as u64);
 /// Ports of TCP.
 const PORTS: RangeInclusive<u64> = 1..=65_535;
 /// Above this a body is content, not a message that names an operation.
@@ -43,6 +47,25 @@ pub(super) const CAPTURE: &[Setting] = &[
             Ok(())
         },
         show: |settings| Some(toml_string(&show_size(settings.capture.ring_bytes.into()))),
+        example: "",
+    },
+    Setting {
+        key: "capture.rings",
+        doc: &[
+            "Into how many rings that memory is divided, a power of two from 1 to 16. 0: one for every",
+            "four processors, as far as each has 2MiB. A connection has one ring. More rings keep many",
+            "processors from waiting for each other; fewer leave more room for one busy connection.",
+        ],
+        set: |settings, given| {
+            let rings = in_range(integer(given)?, &RINGS, |n| n.to_string())?;
+            if rings != 0 && !rings.is_power_of_two() {
+                let near = rings.next_power_of_two();
+                return Err(format!("{rings} is not a power of two: use {near}"));
+            }
+            settings.capture.rings = u32::try_from(rings).ok().filter(|&rings| rings != 0);
+            Ok(())
+        },
+        show: |settings| Some(settings.capture.rings.unwrap_or(0).to_string()),
         example: "",
     },
     Setting {

@@ -43,6 +43,8 @@ impl Format {
 pub struct Capture {
     /// Bytes of all rings between the kernel half and the user half; a power of two.
     pub ring_bytes: u32,
+    /// How many rings they make, a power of two; `None`: as many as suit the processors.
+    pub rings: Option<u32>,
     /// Connections with both ends on this host are captured at both, not only at the server's.
     pub both_sides: bool,
     /// Where the bytes of sockets are taken.
@@ -65,6 +67,7 @@ impl Default for Capture {
     fn default() -> Self {
         Self {
             ring_bytes: 16 << 20,
+            rings: None,
             both_sides: false,
             sockets: SocketCapture::Auto,
             tls: true,

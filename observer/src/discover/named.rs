@@ -42,6 +42,8 @@ struct Library {
     /// The first two are always there, one a direction.
     moving: &'static [Moving],
     free: &'static str,
+    /// Name of the function that all reads go on to, with the type of records as second argument.
+    inside: Option<&'static str>,
     /// Text in front of its version, and the version's major number if it is text by itself.
     version: (&'static str, &'static str),
 }
@@ -69,6 +71,7 @@ const LIBRARIES: [Library; 4] = [
             },
         ],
         free: "gnutls_deinit",
+        inside: Some("_gnutls_recv_int"),
         version: ("\0", "3."),
     },
     Library {
@@ -79,6 +82,7 @@ const LIBRARIES: [Library; 4] = [
             moving("wolfSSL_write", Outbound),
         ],
         free: "wolfSSL_free",
+        inside: None,
         version: ("wolfSSL ", ""),
     },
     Library {
@@ -89,6 +93,7 @@ const LIBRARIES: [Library; 4] = [
             moving("mbedtls_ssl_write", Outbound),
         ],
         free: "mbedtls_ssl_free",
+        inside: None,
         // `mbed` or `Mbed`; most builds have it in libmbedcrypto only.
         version: ("bed TLS ", ""),
     },
@@ -97,6 +102,7 @@ const LIBRARIES: [Library; 4] = [
         stem: "libs2n",
         moving: &[moving("s2n_recv", Inbound), moving("s2n_send", Outbound)],
         free: "s2n_connection_free",
+        inside: None,
         version: ("s2n-tls ", ""),
     },
 ];
@@ -179,7 +185,17 @@ impl Library {
             None => self.name.to_owned(),
         };
         let free = free.map(|function| (self.free, function));
-        match placement::plan_calls(image, library, FoundBy::Symbols, &calls, free.as_slice()) {
+        let plan = |calls: &[CallSpec]| {
+            let library = library.clone();
+            placement::plan_calls(image, library, FoundBy::Symbols, calls, free.as_slice())
+        };
+        let inside = self.inside.and_then(|name| inside(image, name, &calls));
+        if let Some(Ok(better)) = inside.map(|calls| plan(&calls))
+            && better.points.iter().all(|point| point.emulated)
+        {
+            return Some(Finding::Plan(Arc::new(better)));
+        }
+        match plan(&calls) {
             Ok(plan) => Some(Finding::Plan(Arc::new(plan))),
             Err(error) => refused(format!("{error}; not probed")),
         }
@@ -190,6 +206,20 @@ impl Library {
         let look = |piece: &[u8]| version_text::after(piece, marker, major);
         image.search(".rodata", MAX_VERSION_SEARCH, version_text::OVERLAP, look)
     }
+}
+
+/// The same calls, but for reads those of the functions that all reads go on to.
+fn inside(image: &ElfImage<'_>, name: &str, calls: &[CallSpec]) -> Option<Vec<CallSpec>> {
+    let (reads, writes): (Vec<&CallSpec>, Vec<&CallSpec>) = calls
+        .iter()
+        .partition(|spec| spec.call.direction == Inbound);
+    let reads: Vec<Function> = reads.iter().map(|spec| spec.function).collect();
+    let readers = placement::record_readers(image, &reads)?;
+    let readers = readers.into_iter().map(|function| {
+        CallSpec::new(name, function, Inbound, CountIn::ReturnValue)
+            .passing_over(PassedOver::OtherRecords)
+    });
+    Some(readers.chain(writes.into_iter().cloned()).collect())
 }
 
 #[cfg(test)]
@@ -228,7 +258,8 @@ mod tests {
         println!("{plan:#?}");
         assert!(plan.library.starts_with("gnutls 3."), "{}", plan.library);
         let has = |name: &str| plan.points.iter().any(|point| point.function == name);
-        assert!(has("gnutls_record_recv") && has("gnutls_deinit"));
+        assert!(has("_gnutls_recv_int") || has("gnutls_record_recv"));
+        assert!(has("gnutls_deinit"));
         // One forwards to the other: probes on both would count a call twice.
         assert!(has("gnutls_record_send") != has("gnutls_record_send2"));
     }

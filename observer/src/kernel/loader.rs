@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::fd::AsRawFd;
 
 use aya::maps::{Map, MapData, SkStorage};
+use aya::util::nr_cpus;
 use aya::{Btf, Ebpf, EbpfLoader};
 use observer_common::conn::ConnState;
 use observer_common::socket::{TCP_BY_FUNCTIONS, TCP_BY_PACKETS};
@@ -18,25 +19,27 @@ use super::ledger::LedgerReader;
 use super::many_probes::for_this_kernel;
 use super::probe_table::{Hook, PROBES};
 use super::probes::{not_tried, settle, start};
-use super::ring::Ring;
+use super::ring::{Rings, number_of_rings};
 use super::socket_capture::SocketCapture;
 use super::status::{ProbeOutcome, ProbeStatus};
 
 /// The kernel half as built; empty if there was no bpf-linker.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"));
 
-/// Part of the ring that may fill before the reader is woken ahead of its poll: one eighth leaves
+/// Part of a ring that may fill before the reader is woken ahead of its poll: one eighth leaves
 /// seven for what arrives until it runs.
 const WAKE_DIVISOR: u64 = 8;
 
-/// From this part of the ring on only heads of messages are taken.
+/// From this part of a ring on only heads of messages are taken.
 const CROWDED: (u64, u64) = (3, 4);
 
 /// What the kernel half needs to know at load time.
 #[derive(Clone, Debug)]
 pub struct KernelSettings {
-    /// Size of the ring, bytes; a power of two and a multiple of the page size.
+    /// Size of all rings together, bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
+    /// How many rings, a power of two; `None`: as many as suit the processors.
+    pub rings: Option<u32>,
     /// Deliver both ends of connections between two programs of this host.
     pub both_sides: bool,
     /// Where the bytes of sockets are taken.
@@ -81,7 +84,7 @@ impl fmt::Debug for Kernel {
 #[derive(Debug)]
 pub struct Parts {
     /// Events.
-    pub ring: Ring,
+    pub rings: Rings,
     /// The books.
     pub ledger: LedgerReader,
     /// What the parser tells the kernel.
@@ -169,6 +172,7 @@ impl Kernel {
     ) -> Result<(Self, Parts), KernelError> {
         let KernelSettings {
             ring_bytes,
+            rings,
             both_sides,
             sockets,
             body_peek,
@@ -179,6 +183,16 @@ impl Kernel {
         }
         let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
         let own_tgid = std::process::id();
+        let rings = match rings {
+            Some(rings) => rings,
+            None => {
+                let processors =
+                    nr_cpus().map_err(|(call, source)| KernelError::System { call, source })?;
+                number_of_rings(processors.get(), ring_bytes)
+            }
+        };
+        let ring_bytes = ring_bytes / rings;
+        let ring_mask = rings - 1;
         let wake_bytes = u64::from(ring_bytes) / WAKE_DIVISOR;
         let crowded_bytes = u64::from(ring_bytes) * CROWDED.0 / CROWDED.1;
         let both_sides = u8::from(both_sides);
@@ -198,7 +212,8 @@ impl Kernel {
         }
         let mut ebpf = loader
             .btf(&btf)
-            .map_max_entries("EVENTS", ring_bytes)
+            .map_max_entries("RINGS", rings)
+            .override_global("RING_MASK", &ring_mask, true)
             .override_global("OWN_TGID", &own_tgid, true)
             .override_global("WAKE_BYTES", &wake_bytes, true)
             .override_global("CROWDED_BYTES", &crowded_bytes, true)
@@ -209,9 +224,11 @@ impl Kernel {
             .override_global("TCP_CAPTURE", &tcp_capture, true)
             .load(&for_this_kernel(OBJECT))
             .map_err(|error| KernelError::Load(Box::new(error)))?;
+        let map = ebpf.map_mut("RINGS").ok_or(KernelError::Map("RINGS"))?;
+        let rings = Rings::new(map, rings, ring_bytes)?;
         let mut take = |name| ebpf.take_map(name).ok_or(KernelError::Map(name));
         let parts = Parts {
-            ring: Ring::new(take("EVENTS")?)?,
+            rings,
             ledger: LedgerReader::new(take("LEDGER")?, take("PROTOCOLS")?)?,
             controls: Controls::new(take("CONTROL")?, take("TLS_CONTROL")?)?,
         };

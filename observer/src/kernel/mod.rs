@@ -54,7 +54,7 @@ pub use probe_costs::{ProbeCost, ProbeCosts};
 pub use probe_errors::{ProbeErrors, UnreadableSource};
 pub use process_events::{ProcessEvent, ProcessEvents, ProcessEventsError};
 pub use raw_event::{Malformed, RawEvent, SegmentFlags};
-pub use ring::Ring;
+pub use ring::Rings;
 pub use socket_capture::SocketCapture;
 pub use status::{Count, ProbeOutcome, ProbeStatus, SourceLedger, TlsAttachment};
 pub use tls_probes::AttachedLibrary;

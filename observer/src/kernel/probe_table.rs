@@ -44,7 +44,7 @@ pub(super) struct Probe {
 }
 
 /// In load order: what others rely on comes first, and a probe before what may replace it.
-pub(super) const PROBES: [Probe; 30] = [
+pub(super) const PROBES: [Probe; 31] = [
     Probe {
         name: "socket_state",
         hook_name: "tp_btf/inet_sock_set_state",
@@ -241,6 +241,14 @@ pub(super) const PROBES: [Probe; 30] = [
         name: "tls_go_enter",
         hook_name: "uprobe",
         purpose: "arguments of reads and plaintext of writes of Go's own TLS",
+        hook: Hook::Library,
+        required: false,
+        instead_of: None,
+    },
+    Probe {
+        name: "tls_go_copy",
+        hook_name: "uprobe",
+        purpose: "plaintext of reads of Go's own TLS, as it is copied",
         hook: Hook::Library,
         required: false,
         instead_of: None,

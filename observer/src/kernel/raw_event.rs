@@ -1,5 +1,6 @@
-//! Events as they come out of the ring, read without trusting a length.
+//! Events as they come out of a ring, read without trusting a length.
 
+use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use observer_common::counter::ConnBooks;
@@ -175,6 +176,7 @@ pub struct Malformed {
 
 /// Plain data of the shared layout: any bit pattern is a value.
 trait Plain: Copy {}
+impl Plain for u64 {}
 impl Plain for EventHeader {}
 impl Plain for SegmentBody {}
 impl Plain for PlaintextBody {}
@@ -192,7 +194,12 @@ fn read<T: Plain>(record: &[u8], at: usize) -> Option<T> {
 }
 
 impl<'a> RawEvent<'a> {
-    /// Reads one record of the ring.
+    /// When the kernel half wrote a record: monotonic nanoseconds.
+    pub(super) fn time_ns(record: &[u8]) -> Option<u64> {
+        read(record, offset_of!(EventHeader, time_ns))
+    }
+
+    /// Reads one record of a ring.
     pub fn decode(record: &'a [u8]) -> Result<Self, Malformed> {
         Self::try_decode(record).ok_or(Malformed {
             kind: record.first().copied().unwrap_or(0),

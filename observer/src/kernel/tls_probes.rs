@@ -135,7 +135,8 @@ const fn program_name(point: &ProbePoint, cookies: bool) -> Option<&'static str>
         Site::CallReturn => "tls_call_return",
         Site::Free => "tls_free",
         Site::GoEntry if cookies => "tls_go_enter",
-        Site::GoEntry => return None,
+        Site::GoCopy if cookies => "tls_go_copy",
+        Site::GoEntry | Site::GoCopy => return None,
         Site::GoReturn => "tls_go_return",
         Site::GoClose => "tls_go_close",
         Site::RecordEncrypt if cookies => "tls_record_encrypt",
@@ -173,5 +174,6 @@ fn cookie(point: &ProbePoint, number: u32) -> TlsCookie {
         PassedOver::None => cookie,
         PassedOver::WithFlags => cookie.unless_flags(),
         PassedOver::Inside => cookie.unless_inside(),
+        PassedOver::OtherRecords => cookie.of_records(),
     }
 }

@@ -1,9 +1,7 @@
 //! HTTP/0.9 (RFC 1945 §5, §6): a line, and an answer without head.
 
-use httparse::Status;
 use memchr::memchr;
 
-use super::head::MAX_HEADERS;
 use super::opening::is_simple;
 use super::reading::{Reader, Role};
 use super::side::State;
@@ -53,16 +51,8 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return false;
         };
         let (method, target) = line.split_once(' ').unwrap_or((line, ""));
-        // Some send fields all the same.
-        let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let after = head.get(line.len()..).unwrap_or_default();
-        let after = memchr(b'\n', after).and_then(|end| after.get(end + 1..));
-        let fields = match httparse::parse_headers(after.unwrap_or_default(), &mut fields) {
-            Ok(Status::Complete((_, fields))) => fields,
-            _ => &[],
-        };
-        self.request(method, target, SIMPLE, fields, Marks::NONE);
-        // Whatever follows is no second request.
+        // Whatever follows is no second request, and no field either: a server answers the line.
+        self.request(method, target, SIMPLE, &[], Marks::NONE);
         self.side.state = State::Close;
         true
     }

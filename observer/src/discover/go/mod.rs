@@ -17,13 +17,18 @@ use super::placement::{self, GoFunctions};
 /// Looks for Go's TLS in `image`.
 pub(super) fn find(image: &ElfImage<'_>) -> Option<Finding> {
     let table = FunctionTable::of(image)?;
-    let [read, write, close] = table.functions(GoFunctions::NAMES)?;
+    let [read, write, close, copy] = table.functions(GoFunctions::NAMES)?;
     let (read, write) = (read?, write?);
     let library = match build_info::version(image) {
         Some(version) => format!("go crypto/tls {version}"),
         None => "go crypto/tls".to_owned(),
     };
-    let functions = GoFunctions { read, write, close };
+    let functions = GoFunctions {
+        read,
+        write,
+        close,
+        copy,
+    };
     Some(
         match placement::plan_go(image, library.clone(), functions) {
             Ok(plan) => Finding::Plan(Arc::new(plan)),

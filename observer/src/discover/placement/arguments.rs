@@ -24,6 +24,8 @@ pub(super) enum Value {
     Argument(u8),
     /// An address in the function's stack frame.
     Stack,
+    /// This number, as far as its lower half goes.
+    Number(u32),
 }
 
 /// What the sixteen general registers hold, by their number.
@@ -105,6 +107,9 @@ impl Registers {
                     Value::Stack => Value::Stack,
                     _ => Value::Unknown,
                 }
+            }
+            Mnemonic::Mov if to.is_gpr32() && instruction.op1_kind() == OpKind::Immediate32 => {
+                Value::Number(instruction.immediate32())
             }
             // `int` length to `size_t`: the number stays the same, it was found not negative.
             Mnemonic::Movsxd | Mnemonic::Mov

@@ -48,7 +48,7 @@ impl CallSpec {
         };
         match self.call.passed_over {
             PassedOver::WithFlags => counted.max(4),
-            PassedOver::None | PassedOver::Inside => counted,
+            PassedOver::None | PassedOver::Inside | PassedOver::OtherRecords => counted,
         }
     }
 }

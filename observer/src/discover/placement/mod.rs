@@ -19,10 +19,12 @@ mod call_spec;
 mod code;
 mod flow;
 mod go;
+mod go_copy;
 mod instruction;
 mod library_plan;
 mod places;
 mod probe_point;
+mod record_readers;
 mod records;
 mod shared_function;
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub(super) use code::Code;
 pub(super) use go::{GoFunctions, growth_check, plan_go};
 pub use library_plan::{FoundBy, LibraryPlan};
 pub use probe_point::{CountIn, PassedOver, ProbePoint, Site, TlsCall, TlsDirection};
+pub(super) use record_readers::record_readers;
 pub(super) use records::plan_records;
 
 use self::arguments::ARGUMENTS;

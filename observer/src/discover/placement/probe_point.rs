@@ -23,7 +23,8 @@ pub struct ProbePoint {
 pub enum Site {
     /// A uprobe. The arguments are still in their registers: `rdi` TLS object, `rsi` buffer,
     /// `rdx` length, `rcx` and `r8` if the function has a fourth and fifth. For the `int` length
-    /// of `SSL_read` and `SSL_write` only the lower half of `rdx` counts.
+    /// of `SSL_read` and `SSL_write` only the lower half of `rdx` counts. With
+    /// [`PassedOver::OtherRecords`] `rsi` is the type and `rdx` the buffer.
     Entry,
     /// A uprobe. `eax` holds what the function will return; every path from the entry to a `ret`
     /// passes here once.
@@ -36,6 +37,9 @@ pub enum Site {
     Free,
     /// A uprobe in Go's own TLS. Receiver, buffer and length are still in `rax`, `rbx`, `rcx`.
     GoEntry,
+    /// A uprobe in a read of Go's own TLS, on the call that copies what was decrypted: its place is
+    /// in `rbx` and its length in `rcx`, and the receiver lies 16 bytes above where `rbp` points.
+    GoCopy,
     /// A uprobe on a `ret` of Go's own TLS; `rax` is the number of bytes.
     GoReturn,
     /// A uprobe in Go's own TLS. `rax` is the connection that is closed.
@@ -71,6 +75,9 @@ pub enum PassedOver {
     WithFlags,
     /// Those inside a call of [`CountIn::Nothing`].
     Inside,
+    /// Those whose second argument, the type of what records hold, is not that of application data.
+    /// Buffer and length come behind it.
+    OtherRecords,
 }
 
 /// Which way plaintext goes.
