@@ -1,7 +1,9 @@
 //! HTTP/0.9 (RFC 1945 §5, §6): a line, and an answer without head.
 
+use httparse::{Header, Status};
 use memchr::memchr;
 
+use super::head::MAX_HEADERS;
 use super::opening::is_simple;
 use super::reading::{Reader, Role};
 use super::side::State;
@@ -51,9 +53,22 @@ impl<F: FnMut(Message<'_>)> Reader<'_, F> {
             return false;
         };
         let (method, target) = line.split_once(' ').unwrap_or((line, ""));
-        // Whatever follows is no second request, and no field either: a server answers the line.
-        self.request(method, target, SIMPLE, &[], Marks::NONE);
+        let host = head.get(line.len()..).and_then(host);
+        // A server answers the line: whatever follows is no second request, and says nothing of
+        // how this one is to be read.
+        self.request(method, target, SIMPLE, host.as_slice(), Marks::NONE);
         self.side.state = State::Close;
         true
     }
+}
+
+/// The host of fields that some send all the same, if they came along with the end of the line.
+fn host(after: &[u8]) -> Option<Header<'_>> {
+    let after = memchr(b'\n', after).and_then(|end| after.get(end + 1..))?;
+    let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let Ok(Status::Complete((_, fields))) = httparse::parse_headers(after, &mut fields) else {
+        return None;
+    };
+    let mut fields = fields.iter().copied();
+    fields.find(|field| field.name.eq_ignore_ascii_case("host"))
 }
