@@ -78,12 +78,11 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
     }
     // Volatile: LLVM would load from a computed register's place, and the verifier wants each
     // place of the context as a constant.
-    let (second, third, fourth, fifth) = unsafe {
+    let (second, third, fourth) = unsafe {
         (
             (&raw const (*ctx.regs).rsi).read_volatile(),
             (&raw const (*ctx.regs).rdx).read_volatile(),
             (&raw const (*ctx.regs).rcx).read_volatile(),
-            (&raw const (*ctx.regs).r8).read_volatile(),
         )
     };
     let buffer = if cookie.is_of_records() {
@@ -105,6 +104,13 @@ pub fn try_enter(ctx: &ProbeContext, cookie: TlsCookie) -> Option<()> {
         unsafe { (*outer).captured += 1 };
         return None;
     }
+    // Read (again) here: what lives over the look-up takes stack.
+    let (fourth, fifth) = unsafe {
+        (
+            (&raw const (*ctx.regs).rcx).read_volatile(),
+            (&raw const (*ctx.regs).r8).read_volatile(),
+        )
+    };
     let count = match cookie.count() {
         COUNT_IN_4TH => fourth,
         COUNT_IN_5TH => fifth,
@@ -206,6 +212,7 @@ pub fn deliver(call: *mut TlsCall) -> Option<()> {
     if controlled(call, stream) != 0 || wanted(call, stream) == 0 {
         return None;
     }
+    spare(call, stream);
     send(call, stream)
 }
 
@@ -275,11 +282,7 @@ fn wanted(call: *mut TlsCall, stream: *mut TlsStream) -> u32 {
     let left = moved.wrapping_sub(cut);
     let mut captured = part.skips() << SKIPS_BIT | span >> 32 << 32;
     // A write of more leaves a gap of known size.
-    let mut most = part.most();
-    if most > HEAD && left > u64::from(HEAD) && ring::crowded(|| unsafe { (*stream).stream }) {
-        most = HEAD;
-        captured = 0;
-    }
+    let most = part.most();
     captured |= if left > u64::from(most) {
         u64::from(most)
     } else {
@@ -297,6 +300,16 @@ fn wanted(call: *mut TlsCall, stream: *mut TlsStream) -> u32 {
         ledger::add_calls(unsafe { &raw mut (*row).skipped }, 0, cut);
     }
     1
+}
+
+/// Where the ring is crowded: the head alone. A function of its own, with a stack of its own.
+#[inline(never)]
+fn spare(call: *mut TlsCall, stream: *mut TlsStream) -> u32 {
+    if bytes(unsafe { (*call).captured }) > HEAD && ring::crowded(|| unsafe { (*stream).stream }) {
+        unsafe { (*call).captured = u64::from(HEAD) };
+        return 1;
+    }
+    0
 }
 
 /// Bit of `call.captured`: the rest of the body is left out, up to what its upper half says. The

@@ -152,9 +152,15 @@ mod tests {
             .iter()
             .filter(|(name, _)| name.starts_with("tls_") || name.contains("tls_rustls"))
             .collect();
-        assert_eq!(uprobes.len(), 18, "{depths:?}");
+        assert_eq!(uprobes.len(), 19, "{depths:?}");
         // What they call has a stack of its own, to which the same applies.
-        let called = ["tls6settle", "tls6wanted", "tls10controlled", "_says"];
+        let called = [
+            "tls6settle",
+            "tls6wanted",
+            "tls10controlled",
+            "tls5spare",
+            "_says",
+        ];
         let called = depths
             .iter()
             .filter(|(name, _)| called.iter().any(|part| name.contains(part)));
