@@ -96,6 +96,10 @@ const OF_RECORDS: u64 = 1 << 37;
 /// `application_data(23)` of RFC 8446 5.1.
 pub const APPLICATION_DATA: u32 = 23;
 
+/// From where the frame of a Go function begins to the receiver: the caller's frame pointer and the
+/// return address lie between (Go's `abi-internal.md`, since 1.17).
+pub const GO_RECEIVER: u64 = 16;
+
 /// A thread inside a TLS library call, by thread; a goroutine, by [`go_key`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

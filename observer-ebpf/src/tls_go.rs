@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use observer_common::{
     event::{INBOUND, OUTBOUND},
-    tls::{TlsCall, TlsCookie, TlsKey, go_key},
+    tls::{GO_RECEIVER, TlsCall, TlsCookie, TlsKey, go_key},
 };
 
 use crate::{
@@ -131,16 +131,12 @@ fn try_copy(ctx: &ProbeContext) -> Option<()> {
     }
     let call = begin(ctx, tgid)?;
     let object = unsafe { &raw mut (*call).key.object };
-    let from = register(ctx, Register::Frame).wrapping_add(RECEIVER);
+    let from = register(ctx, Register::Frame).wrapping_add(GO_RECEIVER);
     if unsafe { bpf_probe_read_user(object.cast(), 8, from as *const _) } != 0 {
         return None;
     }
     deliver(call)
 }
-
-/// From where the frame begins to the receiver: the caller's frame pointer and the return address
-/// lie between.
-const RECEIVER: u64 = 16;
 
 #[inline(always)]
 fn try_return(ctx: &ProbeContext) -> Option<()> {

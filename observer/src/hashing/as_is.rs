@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher, Hasher};
 
 /// Takes a key of 64 bits for its own hash. Only for keys that [`super::Keyed`] made, or that are
-/// made of some such: of numbers that somebody else chooses, many would share a place.
+/// made of some such: of numbers that somebody else chooses, many would share a place. Or for tables
+/// so small and short-lived that this does no harm, which then say so.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsIs(u64);
 

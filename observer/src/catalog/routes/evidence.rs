@@ -1,10 +1,10 @@
 //! What speaks for a segment being a value, as numbers.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use super::lexicon::CASES;
 use super::weights::{AMONG_ALL, AMONG_VALUES};
+use crate::hashing::AsIs;
 
 /// Numbers that are weighed.
 pub(super) const FEATURES: usize = 30;
@@ -164,28 +164,10 @@ impl Crowd {
     }
 }
 
-/// What was asked below each of a crowd, in words that asked it.
-pub(super) type Asked = HashMap<u64, f32, BuildHasherDefault<AsIs>>;
-
-/// A hash is its own hash.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
+/// What was asked below each of a crowd, in words that asked it. Its hashes have no key, so that the
+/// same calls give the same routes in each run: it lives for one decision, and is as bounded as the
+/// places of a service.
+pub(super) type Asked = HashMap<u64, f32, AsIs>;
 
 fn fame(member: &Member) -> f32 {
     (member.places - 1.0).min(3.0)

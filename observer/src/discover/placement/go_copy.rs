@@ -10,14 +10,12 @@
 //! their order, the first 16 bytes above the frame pointer (Go's `abi-internal.md`, since 1.17).
 
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register};
+use observer_common::tls::GO_RECEIVER;
 
 use super::instruction::written;
 
-/// From the frame pointer to the place of the receiver: the caller's frame pointer and the return
-/// address lie between.
-const RECEIVER: u64 = 16;
-/// To that of the buffer.
-const BUFFER: u64 = RECEIVER + 8;
+/// From the frame pointer to the place of the buffer.
+const BUFFER: u64 = GO_RECEIVER + 8;
 /// Instructions that set up the frame.
 const PROLOGUE: usize = 8;
 
@@ -34,7 +32,7 @@ pub(super) fn find(instructions: &[Instruction], copies: u64) -> Option<u64> {
     }
     let frame = frame(instructions)?;
     let kept = |offset, register| is_kept(instructions, frame.checked_add(offset)?, register);
-    kept(RECEIVER, Register::RAX)?;
+    kept(GO_RECEIVER, Register::RAX)?;
     kept(BUFFER, Register::RBX)?;
     // The destination is the caller's buffer, whichever way the call is reached.
     let destination = instructions

@@ -3,8 +3,35 @@
 use proptest::prelude::*;
 
 use super::support::*;
+use crate::call::Protocol;
 use crate::protocol::{MAX_HEAD, MAX_IN_FLIGHT};
 use crate::stream::{Bytes, ConnId, Input, Segment};
+
+#[test]
+fn a_request_without_a_version_ends_with_its_line_however_it_is_cut() {
+    let sent = b"POST /a\nHost: h\nContent-Length: 1\nTransfer-Encoding: chunked\n\n1\r\n";
+    for size in [1, 8, 9, sent.len()] {
+        let mut run = Run::default();
+        for piece in sent.chunks(size) {
+            run.bytes(Inbound, piece);
+        }
+        run.bytes(Outbound, b"answer");
+        run.input(Input::Closed {
+            conn: CONN,
+            time_ns: 2,
+        });
+        let calls = run.calls();
+        let [call] = calls.as_slice() else {
+            panic!("{size}: {calls:?}")
+        };
+        assert_eq!(call.protocol, Protocol::Http09, "{size}");
+        assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/a"));
+        assert_eq!(call.flags, [], "{size}");
+        // The host is a courtesy: it is known if it came along.
+        let host = (size == sent.len()).then_some("h");
+        assert_eq!(call.host.as_deref(), host, "{size}");
+    }
+}
 
 #[test]
 fn a_head_of_megabytes_is_counted_and_the_next_call_is_seen() {
