@@ -62,6 +62,19 @@ pub struct SocketStream {
     pub skip_in: u64,
     /// The same of the body going out.
     pub skip_out: u64,
+    /// Threads whose call the first of two programs has taken and the second has not passed yet;
+    /// their places are [`taken_place`]s.
+    pub taken: [u32; TAKEN],
+}
+
+/// Places in [`SocketStream::taken`].
+pub const TAKEN: usize = 8;
+
+/// The place of a thread that moves bytes in a direction. Several threads may use a socket at a
+/// time; those that share a place seldom do.
+#[inline(always)]
+pub const fn taken_place(thread: u32, direction: u8) -> usize {
+    (thread & 3) as usize | ((direction & 1) as usize) << 2
 }
 
 /// Arguments of a socket function, kept from its beginning to its end.
@@ -91,4 +104,4 @@ impl FunctionCall {
 }
 
 const _: () = assert!(size_of::<FunctionCall>() == 24);
-const _: () = assert!(size_of::<SocketStream>() == 120);
+const _: () = assert!(size_of::<SocketStream>() == 152);

@@ -85,6 +85,11 @@ pub static SOCKETS: LruHashMap<u64, SocketStream> = LruHashMap::with_max_entries
 #[map]
 pub static SOCKET_NEW: Array<SocketStream> = Array::with_max_entries(1, 0);
 
+/// 1 if the second of two programs at one socket function ran last for a call of the agent itself,
+/// 0 if the first did: so the agent learns in which order the kernel runs them.
+#[map]
+pub static LAST_LOOK: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Threads inside a socket function, where its end does not show its arguments, by thread and
 /// function. Written at its beginning, removed at its end.
 #[map]

@@ -20,7 +20,7 @@ use observer_common::{
 use crate::{
     maps::{SOCKET_SK, SOCKETS},
     msg_iter::kernel,
-    socket_stream::{begin, end, kind_of, known, moved},
+    socket_stream::{Look, begin, end, kind_of, known, moved},
     sockets::TCP_CLOSE,
 };
 
@@ -40,58 +40,86 @@ const MSG_ERRQUEUE: u32 = 0x2000;
 /// TCP throws the bytes away.
 const MSG_TRUNC: u32 = 0x20;
 
+/// Declares both programs of one function.
+macro_rules! twice {
+    ($name:ident, $again:ident, $function:literal, |$ctx:ident, $look:ident| $then:expr) => {
+        #[fexit(function = $function)]
+        pub fn $name($ctx: FExitContext) -> i32 {
+            let $look = Look::First;
+            let _ = $then;
+            0
+        }
+
+        #[fexit(function = $function)]
+        pub fn $again($ctx: FExitContext) -> i32 {
+            let $look = Look::Again;
+            let _ = $then;
+            0
+        }
+    };
+}
+
+/// `int f(struct socket *sock, struct msghdr *msg, size_t size)`
 macro_rules! sent {
-    ($name:ident, $function:literal) => {
-        /// `int f(struct socket *sock, struct msghdr *msg, size_t size)`
-        #[fexit(function = $function)]
-        pub fn $name(ctx: FExitContext) -> i32 {
-            let _ = try_moved(ctx.arg(0), ctx.arg(1), ctx.arg(3), OUTBOUND, 0);
-            0
-        }
+    ($name:ident, $again:ident, $function:literal) => {
+        twice!($name, $again, $function, |ctx, look| {
+            try_moved(ctx.arg(0), ctx.arg(1), ctx.arg(3), OUTBOUND, 0, look)
+        });
     };
 }
 
+/// `int f(struct socket *sock, struct msghdr *msg, size_t size, int flags)`
 macro_rules! received {
-    ($name:ident, $function:literal) => {
-        /// `int f(struct socket *sock, struct msghdr *msg, size_t size, int flags)`
-        #[fexit(function = $function)]
-        pub fn $name(ctx: FExitContext) -> i32 {
-            let _ = try_moved(ctx.arg(0), ctx.arg(1), ctx.arg(4), INBOUND, ctx.arg(3));
-            0
-        }
+    ($name:ident, $again:ident, $function:literal) => {
+        twice!($name, $again, $function, |ctx, look| {
+            let flags = ctx.arg(3);
+            try_moved(ctx.arg(0), ctx.arg(1), ctx.arg(4), INBOUND, flags, look)
+        });
     };
 }
 
-sent!(tcp_bytes_sent, "inet_sendmsg");
-sent!(tcp6_bytes_sent, "inet6_sendmsg");
-received!(tcp_bytes_received, "inet_recvmsg");
-received!(tcp6_bytes_received, "inet6_recvmsg");
-sent!(unix_bytes_sent, "unix_stream_sendmsg");
-received!(unix_bytes_received, "unix_stream_recvmsg");
+sent!(tcp_bytes_sent, tcp_bytes_sent_again, "inet_sendmsg");
+sent!(tcp6_bytes_sent, tcp6_bytes_sent_again, "inet6_sendmsg");
+received!(tcp_bytes_received, tcp_bytes_received_again, "inet_recvmsg");
+received!(
+    tcp6_bytes_received,
+    tcp6_bytes_received_again,
+    "inet6_recvmsg"
+);
+sent!(
+    unix_bytes_sent,
+    unix_bytes_sent_again,
+    "unix_stream_sendmsg"
+);
+received!(
+    unix_bytes_received,
+    unix_bytes_received_again,
+    "unix_stream_recvmsg"
+);
 
-/// `ssize_t inet_sendpage(struct socket *sock, struct page *page, int offset, size_t size, int
-/// flags)`: what sendfile and splice call before 6.5.
-#[fexit(function = "inet_sendpage")]
-pub fn page_sent(ctx: FExitContext) -> i32 {
-    let _ = try_gone(ctx.arg(0), ctx.arg(5), OUTBOUND);
-    0
-}
+// `ssize_t inet_sendpage(struct socket *sock, struct page *page, int offset, size_t size, int
+// flags)`: what sendfile and splice call before 6.5.
+twice!(page_sent, page_sent_again, "inet_sendpage", |ctx, look| {
+    try_gone(ctx.arg(0), ctx.arg(5), OUTBOUND, look)
+});
 
-/// `ssize_t unix_stream_sendpage(struct socket *socket, struct page *page, int offset, size_t size,
-/// int flags)`
-#[fexit(function = "unix_stream_sendpage")]
-pub fn unix_page_sent(ctx: FExitContext) -> i32 {
-    let _ = try_gone(ctx.arg(0), ctx.arg(5), OUTBOUND);
-    0
-}
+// `ssize_t unix_stream_sendpage(struct socket *socket, struct page *page, int offset, size_t size,
+// int flags)`
+twice!(
+    unix_page_sent,
+    unix_page_sent_again,
+    "unix_stream_sendpage",
+    |ctx, look| try_gone(ctx.arg(0), ctx.arg(5), OUTBOUND, look)
+);
 
-/// `ssize_t sock_splice_read(struct file *file, loff_t *ppos, struct pipe_inode_info *pipe, size_t
-/// len, unsigned int flags)`
-#[fexit(function = "sock_splice_read")]
-pub fn spliced_in(ctx: FExitContext) -> i32 {
-    let _ = try_spliced(ctx.arg(0), ctx.arg(5));
-    0
-}
+// `ssize_t sock_splice_read(struct file *file, loff_t *ppos, struct pipe_inode_info *pipe, size_t
+// len, unsigned int flags)`
+twice!(
+    spliced_in,
+    spliced_in_again,
+    "sock_splice_read",
+    |ctx, look| try_spliced(ctx.arg(0), ctx.arg(5), look)
+);
 
 /// `int unix_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags)`
 #[fexit(function = "unix_stream_connect")]
@@ -150,16 +178,17 @@ pub fn try_moved(
     result: i32,
     direction: u8,
     flags: u32,
+    look: Look,
 ) -> Option<()> {
     if result <= 0 || flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
         return None;
     }
     let gone = flags & MSG_TRUNC != 0;
-    moved(sk(socket)?, msg, i64::from(result), direction, gone)
+    moved(sk(socket)?, msg, i64::from(result), direction, gone, look)
 }
 
 #[inline(always)]
-pub fn try_gone(socket: *const u8, result: i64, direction: u8) -> Option<()> {
+pub fn try_gone(socket: *const u8, result: i64, direction: u8, look: Look) -> Option<()> {
     // 5.10 and 6.1 return an int here, of which the upper half is not defined.
     moved(
         sk(socket)?,
@@ -167,13 +196,14 @@ pub fn try_gone(socket: *const u8, result: i64, direction: u8) -> Option<()> {
         i64::from(result as i32),
         direction,
         true,
+        look,
     )
 }
 
 #[inline(always)]
-pub fn try_spliced(file: *const u8, result: i64) -> Option<()> {
+pub fn try_spliced(file: *const u8, result: i64, look: Look) -> Option<()> {
     let socket: u64 = kernel(file, FILE_PRIVATE.load())?;
-    try_gone(socket as *const u8, result, INBOUND)
+    try_gone(socket as *const u8, result, INBOUND, look)
 }
 
 #[inline(always)]
@@ -202,9 +232,11 @@ pub fn try_unix_connects(socket: *const u8, result: i32) -> Option<()> {
 #[inline(always)]
 pub fn try_unix_begins(socket: *const u8, connected: u8) -> Option<()> {
     let sk = sk(socket)?;
-    if kind_of(sk)? != SOCKET_UNIX || known(sk).is_some() {
+    if kind_of(sk)? != SOCKET_UNIX {
         return None;
     }
+    // That of a connection at the same address whose end was not seen.
+    let _ = end(sk);
     let state = begin(sk, SOCKET_UNIX, true)?;
     unsafe { (*state).connected = connected };
     Some(())

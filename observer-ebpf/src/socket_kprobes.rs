@@ -21,6 +21,7 @@ use crate::{
         ktls_begins, try_gone, try_moved, try_spliced, try_unix_begins, try_unix_connects,
         unix_ends,
     },
+    socket_stream::Look,
 };
 
 /// A thread's key leaves its upper bits free (`PID_MAX_LIMIT` of kernel `include/linux/threads.h` is
@@ -48,40 +49,86 @@ macro_rules! function {
 }
 
 function!(1, tcp_sent_arguments, tcp_sent_result, |call, n| {
-    try_moved(call.first(), call.second(), n as i32, OUTBOUND, 0)
+    try_moved(
+        call.first(),
+        call.second(),
+        n as i32,
+        OUTBOUND,
+        0,
+        Look::First,
+    )
 });
 function!(2, tcp6_sent_arguments, tcp6_sent_result, |call, n| {
-    try_moved(call.first(), call.second(), n as i32, OUTBOUND, 0)
+    try_moved(
+        call.first(),
+        call.second(),
+        n as i32,
+        OUTBOUND,
+        0,
+        Look::First,
+    )
 });
 function!(3, tcp_received_arguments, tcp_received_result, |call, n| {
-    try_moved(call.first(), call.second(), n as i32, INBOUND, call.fourth)
+    try_moved(
+        call.first(),
+        call.second(),
+        n as i32,
+        INBOUND,
+        call.fourth,
+        Look::First,
+    )
 });
 function!(
     4,
     tcp6_received_arguments,
     tcp6_received_result,
-    |call, n| { try_moved(call.first(), call.second(), n as i32, INBOUND, call.fourth) }
+    |call, n| {
+        try_moved(
+            call.first(),
+            call.second(),
+            n as i32,
+            INBOUND,
+            call.fourth,
+            Look::First,
+        )
+    }
 );
 function!(5, unix_sent_arguments, unix_sent_result, |call, n| {
-    try_moved(call.first(), call.second(), n as i32, OUTBOUND, 0)
+    try_moved(
+        call.first(),
+        call.second(),
+        n as i32,
+        OUTBOUND,
+        0,
+        Look::First,
+    )
 });
 function!(
     6,
     unix_received_arguments,
     unix_received_result,
-    |call, n| { try_moved(call.first(), call.second(), n as i32, INBOUND, call.fourth) }
+    |call, n| {
+        try_moved(
+            call.first(),
+            call.second(),
+            n as i32,
+            INBOUND,
+            call.fourth,
+            Look::First,
+        )
+    }
 );
 function!(7, page_sent_arguments, page_sent_result, |call, n| {
-    try_gone(call.first(), n, OUTBOUND)
+    try_gone(call.first(), n, OUTBOUND, Look::First)
 });
 function!(
     8,
     unix_page_sent_arguments,
     unix_page_sent_result,
-    |call, n| { try_gone(call.first(), n, OUTBOUND) }
+    |call, n| { try_gone(call.first(), n, OUTBOUND, Look::First) }
 );
 function!(9, spliced_in_arguments, spliced_in_result, |call, n| {
-    try_spliced(call.first(), n)
+    try_spliced(call.first(), n, Look::First)
 });
 function!(
     10,

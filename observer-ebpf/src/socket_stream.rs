@@ -16,13 +16,15 @@ use observer_common::{
         FLAG_SKIPS, FLAG_TLS, INBOUND, KIND_BYTES, KIND_CLOSED, KIND_OWNER, KIND_TLS_IO, OUTBOUND,
         OwnerBody, TlsIoBody, Tuple,
     },
-    socket::{JOINED_AT, SOCKET_KTLS, SOCKET_TCP, SOCKET_UNIX, SocketStream, TCP_BY_PACKETS},
+    socket::{
+        JOINED_AT, SOCKET_KTLS, SOCKET_TCP, SOCKET_UNIX, SocketStream, TCP_BY_PACKETS, taken_place,
+    },
 };
 
 use crate::{
     filters::stream_excluded,
     ledger,
-    maps::{BOTH_SIDES, CONTROL, OWN_TGID, SOCKET_NEW, SOCKETS, TLS_CALLS, TLS_CONTROL},
+    maps::{BOTH_SIDES, CONTROL, LAST_LOOK, OWN_TGID, SOCKET_NEW, SOCKETS, TLS_CALLS, TLS_CONTROL},
     msg_iter::{self, kernel},
     ring::{self, LARGEST, Unsent},
     skipping::{LOOK_FROM_CALL, NOTHING, Part, Way, part},
@@ -150,19 +152,45 @@ pub fn end(sk: *const u8) -> Option<()> {
     Some(())
 }
 
+/// Which of the two programs at the end of a function looks at a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The first, or the only one.
+    First,
+    /// The one that takes what the first was not run for.
+    Again,
+}
+
 /// A thread moved `moved` bytes over `sk`. `msg` is null if they passed no memory of a program.
 #[inline(always)]
-pub fn moved(sk: *const u8, msg: *const u8, moved: i64, direction: u8, gone: bool) -> Option<()> {
+pub fn moved(
+    sk: *const u8,
+    msg: *const u8,
+    moved: i64,
+    direction: u8,
+    gone: bool,
+    look: Look,
+) -> Option<()> {
     if moved <= 0 || moved > i64::from(i32::MAX) {
         return None;
     }
     let thread = unsafe { bpf_get_current_pid_tgid() };
+    let found = known(sk);
+    if look == Look::Again
+        && let Some(state) = found
+        && passed(state, thread as u32, direction)
+    {
+        return None;
+    }
     let tgid = (thread >> 32) as u32;
     if tgid == OWN_TGID.load() {
+        if let Some(last) = LAST_LOOK.get_ptr_mut(0) {
+            unsafe { *last = look as u32 };
+        }
         return None;
     }
     let kind = kind_of(sk)?;
-    let state = match known(sk) {
+    let state = match found {
         // The kernel's TLS begins on a connection that was plain until then.
         Some(state) if unsafe { (*state).kind } == kind => state,
         Some(_) => {
@@ -171,6 +199,9 @@ pub fn moved(sk: *const u8, msg: *const u8, moved: i64, direction: u8, gone: boo
         }
         None => begin(sk, kind, false)?,
     };
+    if look == Look::First {
+        unsafe { *taken(state, thread as u32, direction) = thread as u32 };
+    }
     let row = ledger::row(SOURCE_FUNCTIONS)?;
     let bytes = moved as u64;
     ledger::add(unsafe { &raw mut (*row).seen }, bytes);
@@ -186,6 +217,23 @@ pub fn moved(sk: *const u8, msg: *const u8, moved: i64, direction: u8, gone: boo
         }
     }
     Some(())
+}
+
+/// Where it is noted that the first program has taken the call of a thread.
+#[inline(always)]
+fn taken(state: *mut SocketStream, thread: u32, direction: u8) -> *mut u32 {
+    unsafe { (&raw mut (*state).taken).cast::<u32>() }.wrapping_add(taken_place(thread, direction))
+}
+
+/// Whether the first program has taken the call that this thread is in; forgets it.
+#[inline(always)]
+fn passed(state: *mut SocketStream, thread: u32, direction: u8) -> bool {
+    let taken = taken(state, thread, direction);
+    let passed = unsafe { *taken } == thread;
+    if passed {
+        unsafe { *taken = 0 };
+    }
+    passed
 }
 
 /// Bytes moved so far in a direction.

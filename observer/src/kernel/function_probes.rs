@@ -128,7 +128,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "unix_bytes_sent",
         "fexit/unix_stream_sendmsg",
         "payload that goes out over Unix sockets",
-        Hook::FunctionExit("unix_stream_sendmsg"),
+        Hook::FunctionExitTwice {
+            function: "unix_stream_sendmsg",
+            again: "unix_bytes_sent_again",
+        },
     ),
     by_kprobe(
         Takes::Unix,
@@ -146,7 +149,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "unix_bytes_received",
         "fexit/unix_stream_recvmsg",
         "payload that comes in over Unix sockets",
-        Hook::FunctionExit("unix_stream_recvmsg"),
+        Hook::FunctionExitTwice {
+            function: "unix_stream_recvmsg",
+            again: "unix_bytes_received_again",
+        },
     ),
     by_kprobe(
         Takes::Unix,
@@ -164,7 +170,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "page_sent",
         "fexit/inet_sendpage",
         "size of what sendfile sends; 6.5 and newer have no such function and need none",
-        Hook::FunctionExit("inet_sendpage"),
+        Hook::FunctionExitTwice {
+            function: "inet_sendpage",
+            again: "page_sent_again",
+        },
     ),
     by_kprobe(
         Takes::Sizes,
@@ -182,7 +191,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "unix_page_sent",
         "fexit/unix_stream_sendpage",
         "size of what sendfile sends; 6.5 and newer have no such function and need none",
-        Hook::FunctionExit("unix_stream_sendpage"),
+        Hook::FunctionExitTwice {
+            function: "unix_stream_sendpage",
+            again: "unix_page_sent_again",
+        },
     ),
     by_kprobe(
         Takes::Sizes,
@@ -200,7 +212,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "spliced_in",
         "fexit/sock_splice_read",
         "size of what splice takes",
-        Hook::FunctionExit("sock_splice_read"),
+        Hook::FunctionExitTwice {
+            function: "sock_splice_read",
+            again: "spliced_in_again",
+        },
     ),
     by_kprobe(
         Takes::Sizes,
@@ -243,7 +258,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "tcp_bytes_sent",
         "fexit/inet_sendmsg",
         "payload that goes out over TCP, plaintext of the kernel's TLS",
-        Hook::FunctionExit("inet_sendmsg"),
+        Hook::FunctionExitTwice {
+            function: "inet_sendmsg",
+            again: "tcp_bytes_sent_again",
+        },
     ),
     by_kprobe(
         Takes::Tcp,
@@ -261,7 +279,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "tcp6_bytes_sent",
         "fexit/inet6_sendmsg",
         "payload that goes out over TCP, plaintext of the kernel's TLS",
-        Hook::FunctionExit("inet6_sendmsg"),
+        Hook::FunctionExitTwice {
+            function: "inet6_sendmsg",
+            again: "tcp6_bytes_sent_again",
+        },
     ),
     by_kprobe(
         Takes::Tcp,
@@ -279,7 +300,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "tcp_bytes_received",
         "fexit/inet_recvmsg",
         "payload that comes in over TCP, plaintext of the kernel's TLS",
-        Hook::FunctionExit("inet_recvmsg"),
+        Hook::FunctionExitTwice {
+            function: "inet_recvmsg",
+            again: "tcp_bytes_received_again",
+        },
     ),
     by_kprobe(
         Takes::Tcp,
@@ -297,7 +321,10 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         "tcp6_bytes_received",
         "fexit/inet6_recvmsg",
         "payload that comes in over TCP, plaintext of the kernel's TLS",
-        Hook::FunctionExit("inet6_recvmsg"),
+        Hook::FunctionExitTwice {
+            function: "inet6_recvmsg",
+            again: "tcp6_bytes_received_again",
+        },
     ),
     by_kprobe(
         Takes::Tcp,
@@ -311,6 +338,16 @@ pub(super) const FUNCTION_PROBES: [(Takes, Probe); 29] = [
         },
     ),
 ];
+
+/// The program that takes the calls which the program `name` is not run for.
+pub(super) fn again_of(name: &str) -> Option<&'static str> {
+    FUNCTION_PROBES
+        .iter()
+        .find_map(|(_, probe)| match probe.hook {
+            Hook::FunctionExitTwice { again, .. } if probe.name == name => Some(again),
+            _ => None,
+        })
+}
 
 /// Those without which TCP is not captured by functions.
 pub(super) const TCP_NEEDS: [&str; 2] = ["tcp_bytes_sent", "tcp_bytes_received"];
@@ -330,7 +367,10 @@ pub(super) fn unwanted(
             Some("the setting capture.sockets is \"packets\"")
         }
         _ if sockets == SocketCapture::Kprobes
-            && matches!(probe.hook, Hook::FunctionEntry(_) | Hook::FunctionExit(_)) =>
+            && matches!(
+                probe.hook,
+                Hook::FunctionEntry(_) | Hook::FunctionExit(_) | Hook::FunctionExitTwice { .. }
+            ) =>
         {
             Some("the setting capture.sockets is \"kprobes\"")
         }

@@ -13,7 +13,9 @@ use super::cgroup::CgroupRoot;
 use super::control::Controls;
 use super::error::KernelError;
 use super::filters::CaptureFilters;
-use super::function_probes::{FUNCTION_PROBES, TCP_NEEDS, UNIX_NEEDS, kernel_tls, unwanted};
+use super::function_probes::{
+    FUNCTION_PROBES, TCP_NEEDS, UNIX_NEEDS, again_of, kernel_tls, unwanted,
+};
 use super::layout::Layout;
 use super::ledger::LedgerReader;
 use super::many_probes::for_this_kernel;
@@ -286,6 +288,7 @@ impl Kernel {
         }
         let rows = FUNCTION_PROBES.iter().map(|(_, probe)| probe);
         settle(rows, &mut self.probes);
+        self.check_order();
         for probe in &self.probes {
             if let (true, ProbeOutcome::Failed(reason)) = (probe.required, &probe.outcome) {
                 return Err(KernelError::Required {
@@ -362,12 +365,16 @@ impl Kernel {
             .any(|probe| probe.name == "tls_enter" && matches!(probe.outcome, ProbeOutcome::Loaded))
     }
 
-    /// Instructions that the verifier walked through for each loaded program; told by 5.16 and
-    /// newer.
+    /// Instructions that the verifier walked through for each loaded program, or for its second one
+    /// if those are more; told by 5.16 and newer.
     pub fn programs(&self) -> Vec<(String, u32)> {
-        let counts = self.ebpf.programs().filter_map(|(name, program)| {
-            let count = program.info().ok()?.verified_instruction_count()?;
-            Some((name.to_owned(), count))
+        let count = |name: &str| {
+            let program = self.ebpf.program(name)?;
+            program.info().ok()?.verified_instruction_count()
+        };
+        let counts = self.ebpf.programs().filter_map(|(name, _)| {
+            let again = again_of(name).and_then(count);
+            Some((name.to_owned(), count(name)?.max(again.unwrap_or(0))))
         });
         let mut programs: Vec<_> = counts.collect();
         programs.sort();

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::cgroup::CgroupRoot;
+use super::preemption::Preemption;
 
 /// A Linux capability the agent needs (kernel `include/uapi/linux/capability.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,7 @@ pub fn preflight() -> Vec<Check> {
     let btf = fs::metadata("/sys/kernel/btf/vmlinux");
     let cgroup = CgroupRoot::mounted();
     let lockdown = lockdown();
+    let preemption = Preemption::of_this_kernel();
     vec![
         Check {
             name: "kernel",
@@ -136,6 +138,20 @@ pub fn preflight() -> Vec<Check> {
                 || "not mounted; the agent mounts it for itself".to_owned(),
                 |path| format!("mounted at {}", path.display()),
             ),
+            ok: true,
+            optional: true,
+            remedy: String::new(),
+        },
+        Check {
+            name: "kernel preemption",
+            found: if preemption.of_programs {
+                format!(
+                    "{}; socket functions get a second probe each, for calls that the first is not run for",
+                    preemption.model
+                )
+            } else {
+                preemption.model
+            },
             ok: true,
             optional: true,
             remedy: String::new(),

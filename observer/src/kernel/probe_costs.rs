@@ -11,7 +11,9 @@ use aya::programs::Program;
 use aya::sys::{Stats, enable_stats};
 use hashbrown::HashMap;
 
+use super::function_probes::again_of;
 use super::loader::Kernel;
+use super::missed_runs::missed_runs;
 use super::status::{ProbeOutcome, ProbeStatus};
 
 /// How long is measured.
@@ -32,6 +34,8 @@ pub struct ProbeCost {
     pub processors: f64,
     /// Mean time of a run, seconds; 0 if it did not run.
     pub run: f64,
+    /// Calls that the kernel did not run it for, since it was loaded.
+    pub missed: u64,
 }
 
 /// The times of one program since it was loaded.
@@ -39,6 +43,7 @@ pub struct ProbeCost {
 struct Times {
     ran: Duration,
     runs: u64,
+    missed: u64,
 }
 
 #[derive(Debug)]
@@ -155,6 +160,7 @@ fn times(kernel: &Kernel) -> HashMap<String, Times> {
         let times = Times {
             ran: info.run_time(),
             runs: info.run_count(),
+            missed: missed_runs(program),
         };
         Some((name.to_owned(), times))
     });
@@ -176,6 +182,7 @@ fn costs(
                 name: name.clone(),
                 processors: ran / took.as_secs_f64().max(1e-3),
                 run: if runs == 0 { 0.0 } else { ran / runs as f64 },
+                missed: after.missed,
             }
         })
         .collect();
@@ -190,9 +197,9 @@ impl Kernel {
             probe.name == name
                 && matches!(probe.outcome, ProbeOutcome::Attached | ProbeOutcome::Loaded)
         };
-        let Some(probe) = self.probes.iter_mut().find(runs) else {
+        if !self.probes.iter_mut().any(|mut probe| runs(&mut probe)) {
             return;
-        };
+        }
         let unloaded = match self.ebpf.program_mut(name) {
             Some(Program::CgroupSkb(program)) => program.unload(),
             Some(Program::BtfTracePoint(program)) => program.unload(),
@@ -201,6 +208,12 @@ impl Kernel {
             Some(Program::KProbe(program)) => program.unload(),
             Some(Program::UProbe(program)) => program.unload(),
             _ => return,
+        };
+        if let Some(again) = again_of(name) {
+            self.unload_exit(again);
+        }
+        let Some(probe) = self.probes.iter_mut().find(runs) else {
+            return;
         };
         match unloaded {
             Ok(()) => probe.outcome = ProbeOutcome::Failed(reason.to_owned()),
@@ -220,6 +233,7 @@ mod tests {
             name: name.to_owned(),
             processors,
             run: 0.0,
+            missed: 0,
         }
     }
 
@@ -241,6 +255,7 @@ mod tests {
             let times = Times {
                 ran: Duration::from_millis(ran),
                 runs,
+                missed: 0,
             };
             HashMap::from([("a".to_owned(), times)])
         };

@@ -17,6 +17,14 @@ pub(super) enum Hook {
     FunctionEntry(&'static str),
     /// The end of a kernel function of this name.
     FunctionExit(&'static str),
+    /// As the one before, with another program for the calls that the first is not run for where
+    /// the kernel preempts its own code.
+    FunctionExitTwice {
+        /// The kernel's function.
+        function: &'static str,
+        /// The other program.
+        again: &'static str,
+    },
     /// A kprobe at the beginning of a kernel function of this name.
     KprobeEntry(&'static str),
     /// A kretprobe at the end of a kernel function, with another program at its beginning that

@@ -1,9 +1,10 @@
 //! Loads the programs of the probe table. Loading is tried, never decided by a version number.
 
-use aya::programs::{CgroupAttachMode, Program};
+use aya::programs::{CgroupAttachMode, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::error::chain;
+use super::preemption::Preemption;
 use super::preflight::lockdown;
 use super::probe_table::{Hook, Probe};
 use super::status::{ProbeOutcome, ProbeStatus};
@@ -140,6 +141,11 @@ fn try_start(
             program.attach().map_err(|error| text(&error))?;
             Ok(ProbeOutcome::Attached)
         }
+        (Program::FExit(program), Hook::FunctionExitTwice { function, again }) => {
+            program.load(function, btf).map_err(|error| text(&error))?;
+            attach_twice(ebpf, btf, function, name, again).map_err(|error| text(&error))?;
+            Ok(ProbeOutcome::Attached)
+        }
         (Program::FEntry(program), Hook::FunctionEntry(function)) => {
             program.load(function, btf).map_err(|error| text(&error))?;
             program.attach().map_err(|error| text(&error))?;
@@ -161,9 +167,41 @@ fn try_start(
     }
 }
 
+/// Attaches `name`, and where the kernel preempts its own code `again` with it.
+fn attach_twice(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    function: &str,
+    name: &str,
+    again: &str,
+) -> Result<(), ProgramError> {
+    if Preemption::of_this_kernel().of_programs
+        && let Some(Program::FExit(program)) = ebpf.program_mut(again)
+    {
+        // Before the first, because what is attached last runs first (`__bpf_trampoline_link_prog`
+        // of kernel `kernel/bpf/trampoline.c`); `check_order` makes sure of it.
+        program.load(function, btf)?;
+        program.attach()?;
+    }
+    let Some(Program::FExit(program)) = ebpf.program_mut(name) else {
+        return Ok(());
+    };
+    let attached = program.attach().map(|_| ());
+    if attached.is_err()
+        && let Some(Program::FExit(program)) = ebpf.program_mut(again)
+    {
+        // Alone it would take what a replacement takes too. One that is not loaded is no fault.
+        let _ = program.unload();
+    }
+    attached
+}
+
 /// What an error of the kernel means, where its own words do not say.
 fn plain(hook: Hook, error: &str) -> Option<String> {
-    let function = matches!(hook, Hook::FunctionEntry(_) | Hook::FunctionExit(_));
+    let function = matches!(
+        hook,
+        Hook::FunctionEntry(_) | Hook::FunctionExit(_) | Hook::FunctionExitTwice { .. }
+    );
     if lockdown().as_deref() == Some("confidentiality") && error.contains("bpf_probe_read") {
         return Some(
             "kernel lockdown (confidentiality) forbids probes to read the memory of programs"

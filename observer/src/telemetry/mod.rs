@@ -15,6 +15,7 @@
 //! | `observer_capture_{filtered,lost}_total`, `…_bytes_total` | source, reason | the ledger's other side |
 //! | `observer_probe_attached` | probe, hook, required | 1 or 0 |
 //! | `observer_probe_processors`, `observer_probe_run_seconds` | probe | what a probe costs |
+//! | `observer_probe_missed_runs_total` | probe | what the kernel did not run it for |
 //! | `observer_tls_processes` | attached | processes with a TLS library |
 //! | `observer_tls_signature_connections` | library, proved | what libraries found by signature have shown |
 //! | `observer_pipeline_events_total`, `observer_pipeline_entries` | stage, event or table | oddities and drops; fill of the tables |

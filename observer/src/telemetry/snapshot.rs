@@ -155,6 +155,18 @@ impl Collector for Snapshot {
             MetricType::Gauge,
             &runs,
         )?;
+        let help = "Calls that the kernel did not run a probe for, because it had stopped another thread inside the probe on the same processor";
+        let missed: Vec<_> = costs
+            .iter()
+            .map(|cost| ([("probe", cost.name.as_str())], cost.missed))
+            .collect();
+        family(
+            &mut encoder,
+            "observer_probe_missed_runs",
+            help,
+            MetricType::Counter,
+            &missed,
+        )?;
 
         let help = "Processes that map a TLS library, by whether its plaintext is captured";
         let rows = [

@@ -56,6 +56,13 @@ for sockets in auto functions kprobes; do
             said=$(timeout 30 ways $way </dev/null 2>&1)
             printf '%s\n' "${said//$'\n'/; }" >&9
         done
+        # Threads that stop each other inside the probes.
+        for loop in 1 2 3 4; do
+            curl -s -m 120 --unix-socket /tmp/nginx.sock "http://guest/crowd/unix/[1-100]" &
+            curl -s -m 120 "http://127.0.0.1/crowd/tcp/[1-100]" &
+        done >/dev/null
+        # Not `wait` alone, which would wait for the agent too.
+        wait $(jobs -p | grep -v "^$agent$")
         sleep 1
     fi
     section "metrics $sockets"

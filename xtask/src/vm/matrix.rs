@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::cases::{CASES, FORBIDDEN, RUNGS, WayFault, ledger, left_out, way};
+use super::cases::{CASES, FORBIDDEN, RUNGS, WayFault, crowd, ledger, left_out, way};
 use super::guest::Said;
 
 /// The most instructions the verifier may walk through for each program, on any kernel: a change
@@ -57,24 +57,6 @@ impl Column {
     /// What is not as it must be.
     pub fn faults(&self) -> &[String] {
         &self.faults
-    }
-
-    /// Takes out the faults of cells that were as they must be in `other`, of the same kernel, and
-    /// returns them: on an emulated machine a call is seldom seen late, and another one each time.
-    pub fn take_unrepeated(&mut self, other: &Self) -> Vec<String> {
-        if self.programs.is_empty() || other.programs.is_empty() {
-            return Vec::new();
-        }
-        let cell = |fault: &str| -> String {
-            let parts: Vec<&str> = fault.split(": ").take(2).collect();
-            parts.join(": ")
-        };
-        let repeated: Vec<String> = other.faults.iter().map(|fault| cell(fault)).collect();
-        let (faults, once) = std::mem::take(&mut self.faults)
-            .into_iter()
-            .partition(|fault| repeated.contains(&cell(fault)));
-        self.faults = faults;
-        once
     }
 
     /// A kernel that was.
@@ -186,6 +168,13 @@ fn judge_rung(
             (case.name.to_owned(), result)
         })
         .collect();
+    for (name, kind) in [("crowd", "tcp"), ("crowd, unix socket", "unix")] {
+        let result = crowd(kind, &lines).map_err(|reason| match kind {
+            "unix" if hidden => (FORBIDDEN.to_owned(), true),
+            _ => (reason, false),
+        });
+        results.push((name.to_owned(), result));
+    }
     results.push(("ledger".to_owned(), yes(ledger(metrics), None)));
     results.push(("left out".to_owned(), yes(left_out(metrics, &lines), None)));
     for line in ways.lines() {
@@ -441,28 +430,6 @@ mod tests {
                 .iter()
                 .any(|fault| fault.contains("the budget is"))
         );
-    }
-
-    #[test]
-    fn a_cell_that_is_not_as_it_must_be_twice_is_a_fault_and_one_that_was_once_is_told() {
-        let column = |faults: &[&str]| Column {
-            programs: BTreeMap::from([("tls_free".to_owned(), Ok("66".to_owned()))]),
-            faults: faults.iter().map(|&fault| fault.to_owned()).collect(),
-            ..Column::failed("7.3", "")
-        };
-        let first = column(&["7.3, auto, way: a: no status", "7.3, auto, b has no line"]);
-        let mut second = column(&[
-            "7.3, auto, way: a: 3 bytes",
-            "7.3, auto, way: c: no status",
-            "7.3, auto, b has no line",
-        ]);
-        let once = second.take_unrepeated(&first);
-        assert_eq!(once, ["7.3, auto, way: c: no status"]);
-        let left = ["7.3, auto, way: a: 3 bytes", "7.3, auto, b has no line"];
-        assert_eq!(second.faults, left);
-        let mut gone = Column::failed("7.3", "the machine ended early");
-        assert_eq!(gone.take_unrepeated(&first), [""; 0]);
-        assert_eq!(gone.faults, ["7.3: the machine ended early"]);
     }
 
     #[test]
