@@ -41,11 +41,15 @@ mod ring;
 #[cfg(target_arch = "bpf")]
 mod skipping;
 #[cfg(target_arch = "bpf")]
+mod socket_bytes;
+#[cfg(target_arch = "bpf")]
 mod socket_functions;
 #[cfg(target_arch = "bpf")]
 mod socket_kprobes;
 #[cfg(target_arch = "bpf")]
 mod socket_stream;
+#[cfg(target_arch = "bpf")]
+mod socket_wanted;
 #[cfg(target_arch = "bpf")]
 mod sockets;
 #[cfg(target_arch = "bpf")]

@@ -20,7 +20,8 @@ use observer_common::{
 use crate::{
     maps::{SOCKET_SK, SOCKETS},
     msg_iter::kernel,
-    socket_stream::{Look, begin, end, kind_of, known, moved},
+    socket_bytes::{Look, moved},
+    socket_stream::{begin, end, kind_of, known},
     sockets::TCP_CLOSE,
 };
 

@@ -17,11 +17,11 @@ use observer_common::{
 
 use crate::{
     maps::{FUNCTION_CALLS, OWN_TGID},
+    socket_bytes::Look,
     socket_functions::{
         ktls_begins, try_gone, try_moved, try_spliced, try_unix_begins, try_unix_connects,
         unix_ends,
     },
-    socket_stream::Look,
 };
 
 /// A thread's key leaves its upper bits free (`PID_MAX_LIMIT` of kernel `include/linux/threads.h` is

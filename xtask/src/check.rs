@@ -22,7 +22,7 @@ pub struct Arguments {}
 pub fn main(_arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::find()?;
     let root = &workspace.root;
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(6);
 
     steps.next("format");
     let mut fmt = cargo::command(root);
@@ -33,6 +33,14 @@ pub fn main(_arguments: &Arguments) -> Result<()> {
 
     steps.next("unsafe has its place");
     report(unsafe_code::violations(root)?)?;
+
+    // A workspace of their own: what changes in this one does not reach it by itself.
+    steps.next("lock file of the fuzz targets");
+    let mut fetch = cargo::command(&root.join("observer/fuzz"));
+    cargo::run(
+        fetch.args(["fetch", "--quiet", "--locked"]),
+        "the check of observer/fuzz/Cargo.lock (`cargo fetch` there mends it)",
+    )?;
 
     steps.next("lints");
     let mut clippy = cargo::command(root);

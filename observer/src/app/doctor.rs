@@ -7,13 +7,16 @@ use super::print;
 use super::running_agent;
 use crate::capture::Libraries;
 use crate::cli::{Check, DoctorReport, Exit};
-use crate::kernel::{CaptureFilters, Kernel, KernelSettings, SocketCapture, layout, preflight};
+use crate::kernel::{
+    Blocker, CaptureFilters, Kernel, KernelSettings, SocketCapture, layout, preflight,
+};
 
 /// A ring that holds nothing for long: the doctor looks at probes, not at traffic.
 const RING_BYTES: u32 = 256 << 10;
 
-/// Prints the report. Exit code 3 if `run` could not capture here.
-pub(super) fn run(json: bool, sockets: SocketCapture, metrics: SocketAddr) -> Exit {
+/// Prints the report. Exit code 3 if `run` could not capture here. `blocks`: clients are to be
+/// turned away.
+pub(super) fn run(json: bool, sockets: SocketCapture, blocks: bool, metrics: SocketAddr) -> Exit {
     let mut report = DoctorReport {
         kernel: preflight()
             .into_iter()
@@ -52,6 +55,12 @@ pub(super) fn run(json: bool, sockets: SocketCapture, metrics: SocketAddr) -> Ex
             optional: false,
             remedy: None,
         }),
+    }
+    if blocks {
+        let (status, instructions) = Blocker::probe();
+        let count = instructions.map(|count| (status.name.to_owned(), count));
+        report.instructions.extend(count);
+        report.probes.push(status);
     }
     let text = if json { report.json() } else { report.text() };
     match (print(&text), report.usable()) {

@@ -53,8 +53,9 @@ pub fn run(command: Command) -> Exit {
         Command::Doctor {
             json,
             sockets,
+            blocks,
             metrics,
-        } => doctor::run(json, sockets, metrics),
+        } => doctor::run(json, sockets, blocks, metrics),
         Command::Routes => routes::run(),
         Command::Report(args) => review::report(&args),
         Command::Review(command) => review::run(&command),

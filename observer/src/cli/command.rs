@@ -42,6 +42,8 @@ pub enum Command {
         json: bool,
         /// Where the bytes of sockets are to be taken.
         sockets: SocketCapture,
+        /// Clients are to be turned away.
+        blocks: bool,
         /// Where the metrics of an agent are that may run here.
         metrics: SocketAddr,
     },
@@ -185,11 +187,15 @@ pub fn parse_from(
             json,
             config,
             metrics,
-        }) => Command::Doctor {
-            json,
-            sockets: from_file(config.as_deref())?.capture.sockets,
-            metrics,
-        },
+        }) => {
+            let Settings { capture, block, .. } = from_file(config.as_deref())?;
+            Command::Doctor {
+                json,
+                sockets: capture.sockets,
+                blocks: block.enabled && !block.dry_run,
+                metrics,
+            }
+        }
         CommandArgs::Routes => Command::Routes,
         CommandArgs::CheckConfig(CheckConfigArgs { file }) => {
             Command::CheckConfig(from_file(file.as_deref())?)
@@ -344,6 +350,7 @@ mod tests {
             Command::Doctor {
                 json: true,
                 sockets: SocketCapture::Auto,
+                blocks: false,
                 metrics: ([127, 0, 0, 1], 9464).into(),
             }
         );

@@ -16,6 +16,7 @@ use super::cgroup::CgroupRoot;
 use super::clock::monotonic_ns;
 use super::error::{KernelError, chain};
 use super::network::Network;
+use super::status::{ProbeOutcome, ProbeStatus};
 
 /// The object as built; empty if there was no bpf-linker.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/block"));
@@ -26,7 +27,7 @@ const PROGRAM: &str = "block_in";
 /// The program at work. Dropping it lets everybody in.
 pub struct Blocker {
     /// Holds the program and its link.
-    _ebpf: Ebpf,
+    ebpf: Ebpf,
     blocked: LpmTrie<MapData, FilterAddress, u64>,
     dropped: PerCpuArray<MapData, u64>,
 }
@@ -78,10 +79,33 @@ impl Blocker {
             )
             .map_err(|error| failed(chain(&error)))?;
         Ok(Self {
-            _ebpf: ebpf,
+            ebpf,
             blocked,
             dropped,
         })
+    }
+
+    /// What becomes of the program here, and the instructions that the verifier walked through
+    /// (5.16 and newer). Lets everybody in, before and after.
+    pub fn probe() -> (ProbeStatus, Option<u32>) {
+        let (outcome, instructions) = match Self::start(&[]) {
+            Ok(blocker) => {
+                let program = blocker.ebpf.program(PROGRAM);
+                let info = program.and_then(|program| program.info().ok());
+                let count = info.and_then(|info| info.verified_instruction_count());
+                (ProbeOutcome::Attached, count)
+            }
+            Err(KernelError::Required { reason, .. }) => (ProbeOutcome::Failed(reason), None),
+            Err(error) => (ProbeOutcome::Failed(chain(&error)), None),
+        };
+        let status = ProbeStatus {
+            name: PROGRAM,
+            hook: "cgroup_skb/ingress",
+            purpose: "turns away clients beyond a limit, where settings ask for it",
+            required: false,
+            outcome,
+        };
+        (status, instructions)
     }
 
     /// Drops what comes from `client`, until `time` is over.

@@ -146,7 +146,7 @@ pub fn preflight() -> Vec<Check> {
             name: "kernel preemption",
             found: if preemption.of_programs {
                 format!(
-                    "{}; socket functions get a second probe each, for calls that the first is not run for",
+                    "{}: where probes at socket functions load, each has a second one, for calls that the first is not run for",
                     preemption.model
                 )
             } else {

@@ -30,7 +30,9 @@ for sockets in auto functions kprobes; do
     ask /before/agent
     printf '[capture]\nsockets = "%s"\nexclude_ports = [81]\n' $sockets >/tmp/observer.toml
     section "doctor $sockets"
-    observer doctor --json --config /tmp/observer.toml >&9
+    # With what turns clients away, which nobody else asks for.
+    { cat /tmp/observer.toml; printf '[block]\nenabled = true\ndry_run = false\n'; } >/tmp/doctor.toml
+    observer doctor --json --config /tmp/doctor.toml >&9
     observer run --config /tmp/observer.toml --format jsonl --metrics 127.0.0.1:9464 \
         --state-dir /tmp/state >/tmp/calls 2>/tmp/said &
     agent=$!
