@@ -25,9 +25,10 @@ const MAX_OPENING: usize = 64 << 10;
 const MAX_FAILED: u32 = 64;
 
 /// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     /// What it is is not known yet.
+    #[default]
     Opening,
     /// It cannot be opened: its bytes are passed on as they are.
     Passing,
@@ -40,22 +41,12 @@ enum Stage {
 }
 
 /// One connection.
+#[derive(Default)]
 pub struct Decrypter {
     inbound: Side,
     outbound: Side,
     stage: Stage,
     accounted: usize,
-}
-
-impl Default for Decrypter {
-    fn default() -> Self {
-        Self {
-            inbound: Side::default(),
-            outbound: Side::default(),
-            stage: Stage::Opening,
-            accounted: 0,
-        }
-    }
 }
 
 impl fmt::Debug for Decrypter {

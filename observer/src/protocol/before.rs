@@ -1,8 +1,9 @@
 //! What may come before HTTP on a connection: the openings of the PROXY protocol and of SOCKS.
 
 use super::Message;
-use super::http::{Http, ProtocolShared, opposite};
+use super::http::{Http, opposite};
 use super::proxy::{Proxy, proxy};
+use super::shared::ProtocolShared;
 use super::socks::{Socks, socks};
 use crate::stream::Direction;
 

@@ -1,9 +1,9 @@
 //! Reads one direction of an HTTP/1 connection: heads, bodies, and what to do when bytes miss.
 
 use super::chunked::{Chunked, Progress};
-use super::http::ProtocolShared;
 use super::opening::{Opening, opening};
 use super::pairing::Pairing;
+use super::shared::ProtocolShared;
 use super::side::{Side, State};
 use super::upgraded::Upgrade;
 use super::{BodyForm, Marks, Message, Passed};

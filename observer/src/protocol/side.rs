@@ -3,9 +3,9 @@
 use super::chunked::Chunked;
 use super::counts::ProtocolCounts;
 use super::head::MAX_HEAD;
-use super::http::ProtocolShared;
 use super::marks::Marks;
 use super::rpc::Messages;
+use super::shared::ProtocolShared;
 
 /// Where in a message a direction is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::half::{Half, State};
 use super::reading::Reader;
 use super::streams::{Stream, Streams};
-use crate::protocol::http::ProtocolShared;
+use crate::protocol::shared::ProtocolShared;
 use crate::protocol::{Marks, Message, SKIP_AT_LEAST, SKIP_AT_MOST};
 use crate::stream::{Direction, Piece, add};
 

@@ -7,7 +7,7 @@ use super::frame::{
 };
 use super::half::{Block, Half, MAX_BLOCK, MAX_CONTINUATIONS, MAX_CONTROL, State};
 use super::opening::find_frame;
-use crate::protocol::http::ProtocolShared;
+use crate::protocol::shared::ProtocolShared;
 use crate::protocol::{Marks, Message};
 use crate::stream::{Direction, add};
 
