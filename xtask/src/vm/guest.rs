@@ -17,8 +17,8 @@ use crate::tools::on_path;
 use crate::workspace::Workspace;
 
 const QEMU: &str = "qemu-system-x86_64";
-/// A run takes about a minute on an idle processor; a busy one is given time.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
+/// A run takes two to five minutes on an idle processor; a busy one is given time.
+const TIME_LIMIT: Duration = Duration::from_secs(1200);
 /// A machine that counts instructions is several times slower.
 const COUNTED_TIME_LIMIT: Duration = Duration::from_secs(1800);
 /// The file system is in memory, twice while it is unpacked.

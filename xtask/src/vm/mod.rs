@@ -30,7 +30,7 @@ const LOCKED_DOWN: &str = "6.12";
 /// Boots the agent on other kernels and prints what loads and what is seen there.
 ///
 /// Kernels are Debian's packages for virtual machines, fetched once and looked up again on each
-/// run. One machine runs at a time, under QEMU without hardware help, about a minute a kernel.
+/// run. One machine runs at a time, under QEMU without hardware help, two to five minutes a kernel.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
