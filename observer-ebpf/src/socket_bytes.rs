@@ -45,18 +45,15 @@ pub fn moved(
         return None;
     }
     let thread = unsafe { bpf_get_current_pid_tgid() };
-    let found = known(sk);
-    if look == Look::Again
-        && let Some(state) = found
-        && passed(state, thread as u32, direction)
-    {
-        return None;
-    }
-    let tgid = (thread >> 32) as u32;
-    if tgid == OWN_TGID.load() {
+    if (thread >> 32) as u32 == OWN_TGID.load() {
         if let Some(last) = LAST_LOOK.get_ptr_mut(0) {
             unsafe { *last = look as u32 };
         }
+        return None;
+    }
+    let found = known(sk);
+    // Without a state, the connection may have ended since the first program took the call.
+    if look == Look::Again && passed(found?, thread as u32, direction) {
         return None;
     }
     let kind = kind_of(sk)?;
