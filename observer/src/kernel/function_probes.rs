@@ -349,6 +349,13 @@ pub(super) fn again_of(name: &str) -> Option<&'static str> {
         })
 }
 
+/// Whether a program is one of those.
+pub(super) fn is_again(name: &str) -> bool {
+    FUNCTION_PROBES.iter().any(
+        |(_, probe)| matches!(probe.hook, Hook::FunctionExitTwice { again, .. } if again == name),
+    )
+}
+
 /// Those without which TCP is not captured by functions.
 pub(super) const TCP_NEEDS: [&str; 2] = ["tcp_bytes_sent", "tcp_bytes_received"];
 /// Those without which Unix sockets are not seen.

@@ -11,7 +11,7 @@ use aya::programs::Program;
 use aya::sys::{Stats, enable_stats};
 use hashbrown::HashMap;
 
-use super::function_probes::again_of;
+use super::function_probes::{again_of, is_again};
 use super::loader::Kernel;
 use super::missed_runs::missed_runs;
 use super::status::{ProbeOutcome, ProbeStatus};
@@ -193,11 +193,16 @@ fn costs(
 impl Kernel {
     /// Takes a probe off, wherever it is attached.
     pub(super) fn take_off(&mut self, name: &str, reason: &str) {
-        let runs = |probe: &&mut ProbeStatus| {
+        if is_again(name) {
+            // The first goes on without it.
+            self.unload_exit(name);
+            return;
+        }
+        let runs = |probe: &ProbeStatus| {
             probe.name == name
                 && matches!(probe.outcome, ProbeOutcome::Attached | ProbeOutcome::Loaded)
         };
-        if !self.probes.iter_mut().any(|mut probe| runs(&mut probe)) {
+        if !self.probes.iter().any(runs) {
             return;
         }
         let unloaded = match self.ebpf.program_mut(name) {
@@ -212,7 +217,7 @@ impl Kernel {
         if let Some(again) = again_of(name) {
             self.unload_exit(again);
         }
-        let Some(probe) = self.probes.iter_mut().find(runs) else {
+        let Some(probe) = self.probes.iter_mut().find(|probe| runs(probe)) else {
             return;
         };
         match unloaded {
