@@ -100,7 +100,8 @@ impl Column {
             let results = judge_rung(rung, lockdown, of("calls"), of("ways"), of("metrics"));
             let started = !of("ways").trim().is_empty();
             let hidden = lockdown == Some("confidentiality");
-            let why: Vec<&str> = of("said").lines().rev().take(2).collect();
+            let why = of("said").lines().rev();
+            let why: Vec<&str> = why.filter(|line| !line.trim().is_empty()).take(2).collect();
             if !started && !(hidden && rung != "auto") {
                 faults.push(format!(
                     "{version}, {rung}: the agent said: {}",
@@ -130,6 +131,13 @@ impl Column {
                         cells.push(cell);
                         cases.push((name, cells));
                     }
+                }
+            }
+            if !started {
+                // Which ways there are is not known where nothing was moved.
+                let said = why.first().copied().unwrap_or("nothing");
+                for (_, cells) in cases.iter_mut().filter(|(_, cells)| cells.len() == at) {
+                    cells.push(Err(format!("{rung} does not run: {said}")));
                 }
             }
         }
@@ -417,6 +425,26 @@ mod tests {
                 .any(|fault| fault == "6.1, auto, packets_in: refused")
         );
         assert!(!faults.iter().any(|fault| fault.contains("socket_sent")));
+    }
+
+    #[test]
+    fn a_way_of_capture_that_does_not_run_says_why_in_every_cell() {
+        let said: Said = [
+            ("ways auto", "read-write\tdone 0 7\n"),
+            ("said functions", "error: not allowed here\n\n"),
+        ]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .into();
+        let column = Column::judge("6.12c", None, &said, &BTreeMap::new());
+        let why = Err("functions does not run: error: not allowed here".to_owned());
+        for (case, cells) in &column.cases {
+            assert_eq!(cells.get(1), Some(&why), "{case}");
+        }
+        let ways = column
+            .cases
+            .iter()
+            .filter(|(case, _)| case.starts_with("way:"));
+        assert_eq!(ways.count(), 1);
     }
 
     #[test]
